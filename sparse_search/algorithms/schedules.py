@@ -1,0 +1,29 @@
+"""How the drop fraction falls over time: functions of the number of gradients seen."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from sparse_search.types import Array, Float, Scalar
+
+Schedule = Callable[[Array], Float[Array, ""]]
+
+
+def constant(value: Scalar) -> Schedule:
+    """The same fraction at every rewire, as in SET."""
+    return lambda step: jnp.asarray(value, jnp.float32)
+
+
+def cosine(initial: Scalar, until: Scalar) -> Schedule:
+    """f(t) = α/2 · (1 + cos(π t / T_end)), 0 from T_end on (RigL, section 3).
+
+    Args:
+        initial: α, the fraction at step 0.
+        until: T_end, the step at which rewiring ends.
+    """
+
+    def fraction(step: Array) -> Float[Array, ""]:
+        progress = jnp.clip(step / jnp.maximum(until, 1), 0.0, 1.0)
+        return initial / 2 * (1 + jnp.cos(jnp.pi * progress))
+
+    return fraction

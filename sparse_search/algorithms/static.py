@@ -1,0 +1,37 @@
+"""Static sparse training: a random mask, chosen once.
+
+    m ~ uniform over masks with the given non-zeros a layer
+    θ ← optimizer(θ, m ⊙ ∇L(θ)),  θ = m ⊙ θ throughout
+
+The baseline "Static" of Mocanu et al. 2018 (arXiv:1707.04780) and Evci et al. 2020.
+"""
+
+import jax.numpy as jnp
+
+from sparse_search import trees
+from sparse_search.algorithms.base import (
+    MaskState,
+    Select,
+    SparseAlgorithm,
+    masked_grads,
+    no_rewire,
+    random_masks,
+    same_view,
+)
+from sparse_search.masks.patterns import unstructured
+from sparse_search.types import Counts, Key, Params
+
+
+def static(select: Select = unstructured.select) -> SparseAlgorithm:
+    """Training with a fixed random mask.
+
+    Args:
+        select: the pattern's selection.
+    """
+
+    def init(key: Key, params: Params, counts: Counts) -> tuple[Params, MaskState]:
+        masks = random_masks(key, params, counts, select)
+        state = MaskState(masks, jnp.zeros((), jnp.int32))
+        return trees.apply_masks(params, masks), state
+
+    return SparseAlgorithm(init, same_view, masked_grads, no_rewire)
