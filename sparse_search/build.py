@@ -1,0 +1,66 @@
+"""Names to factories, and nothing more.
+
+Any name may also be `package.module:factory`, for a factory of the user's own.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sparse_search.algorithms import schedules
+from sparse_search.algorithms.dense import dense
+from sparse_search.algorithms.rigl import rigl
+from sparse_search.algorithms.set_ import set_
+from sparse_search.algorithms.static import static
+from sparse_search.data import digits, mnist
+from sparse_search.errors import UserError, one_of
+from sparse_search.masks.patterns import unstructured
+from sparse_search.models import mlp
+
+if TYPE_CHECKING:
+    from sparse_search.algorithms.base import SparseAlgorithm
+
+# (drop fraction, step at which rewiring ends) -> algorithm; both may be traced.
+ALGORITHMS: dict[str, Callable[[Any, Any], "SparseAlgorithm"]] = {
+    "dense": lambda drop_fraction, until: dense(),
+    "static": lambda drop_fraction, until: static(),
+    "set": lambda drop_fraction, until: set_(schedules.constant(drop_fraction)),
+    "rigl": lambda drop_fraction, until: rigl(schedules.cosine(drop_fraction, until)),
+}
+
+# (width, depth, classes) -> flax module
+MODELS: dict[str, Callable[..., Any]] = {
+    "mlp": mlp.mlp,
+    "lenet_300_100": mlp.lenet_300_100,
+}
+
+# (data_dir) -> Dataset
+DATASETS: dict[str, Callable[..., Any]] = {
+    "digits": digits.load,
+    "mnist": mnist.load,
+    "fashion_mnist": mnist.load_fashion,
+}
+
+PATTERNS: dict[str, Callable[..., Any]] = {"unstructured": unstructured.select}
+
+
+def factory(what: str, name: str, table: Mapping[str, Callable[..., Any]]) -> Any:
+    """Look a factory up.
+
+    Args:
+        what: what the table holds, for the error.
+        name: a key of the table, or `package.module:factory`.
+        table: one of this module's tables.
+
+    Raises:
+        UserError: the name is not known or cannot be imported.
+    """
+    if name in table:
+        return table[name]
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise one_of(what, name, table)
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{what} {name!r} cannot be imported: {error}.") from None

@@ -1,0 +1,376 @@
+"""Frozen specs of an experiment; all defaults live here and nowhere else.
+
+A config file defines `get_config(arg=None)` and starts from `defaults()`:
+
+    from sparse_search.config import defaults
+
+    def get_config(arg=None):
+        config = defaults()
+        config.data.name = "digits"
+        return config
+
+`load_config("file.py:arg", ["steps=100"])` gives the frozen `Config` in a notebook;
+the command line does the same with `--config=file.py:arg --config.steps=100`.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ml_collections import ConfigDict, config_dict
+
+from sparse_search.errors import UserError, nearest
+
+
+def _within(default: Any, **limits: float) -> Any:
+    """A field whose value (every value of a list) has a `low`, `high` or `above`."""
+    return field(default=default, metadata=limits)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is learned.
+
+    Attributes:
+        name: digits, mnist or fashion_mnist.
+        data_dir: the folder of the data set's files; not needed for digits.
+        validation: how many training examples are held out for validation.
+    """
+
+    name: str = "digits"
+    data_dir: str = ""
+    validation: int = _within(287, low=1)
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network that is made sparse.
+
+    Attributes:
+        name: mlp or lenet_300_100.
+        width: neurons of a hidden layer.
+        depth: the number of hidden layers.
+    """
+
+    name: str = "mlp"
+    width: int = _within(128, low=1)
+    depth: int = _within(2, low=1)
+
+
+@dataclass(frozen=True)
+class Sparsity:
+    """Which weights exist.
+
+    Attributes:
+        method: dense, static, set or rigl.
+        density: nnz / size over all sparse layers, if nnz is not given.
+        nnz: the exact number of non-zero weights; 0 takes it from the density.
+        allocation: uniform, er or erk: how they are divided among the layers.
+        pattern: which masks are allowed.
+        rewire_every: ΔT, the gradients from one rewire to the next; a round.
+        rewire_until: the part of training after which masks stay as they are.
+        drop_fraction: the part of a layer's weights exchanged at a rewire; RigL
+            lets it fall to 0 on a cosine, SET keeps it.
+    """
+
+    method: str = "rigl"
+    density: float = _within(0.1, above=0, high=1)
+    nnz: int = _within(0, low=0)
+    allocation: str = "er"
+    pattern: str = "unstructured"
+    rewire_every: int = _within(100, low=1)
+    rewire_until: float = _within(0.75, low=0, high=1)
+    drop_fraction: float = _within(0.3, low=0, high=1)
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """How weights are updated.
+
+    Attributes:
+        name: any optimizer of optax.
+        learning_rate: its peak.
+        schedule: constant, linear or cosine, down to 0 at the last step.
+        warmup: the part of training over which the rate rises linearly to its peak.
+        weight_decay: decoupled where the optimizer has it, else L2.
+        options: further arguments of the optimizer, by name.
+    """
+
+    name: str = "sgd"
+    learning_rate: float = _within(0.1, above=0)
+    schedule: str = "cosine"
+    warmup: float = _within(0.05, low=0, high=1)
+    weight_decay: float = _within(0.0, low=0)
+    options: dict[str, Any] = field(default_factory=lambda: {"momentum": 0.9})
+
+
+@dataclass(frozen=True)
+class SmallDense:
+    """The reference family: dense networks as small as the budgets.
+
+    At every budget and depth it takes the width whose kernels come nearest to the
+    budget, within `tolerance`. Empty lists leave the family out.
+
+    Attributes:
+        depths: the numbers of hidden layers to choose from.
+        learning_rates: the peaks to choose from.
+        extra_budgets: budgets beyond the sparse ones, to measure gains in doublings.
+        tolerance: how far the kernels may be from the budget, as a part of it.
+    """
+
+    depths: tuple[int, ...] = _within((), low=1)
+    learning_rates: tuple[float, ...] = _within((), above=0)
+    extra_budgets: tuple[int, ...] = _within((), low=1)
+    tolerance: float = _within(0.02, low=0, high=1)
+
+
+@dataclass(frozen=True)
+class Space:
+    """The population of a search: every combination of these lists.
+
+    A list that is None takes the one value of the fields above.
+
+    Attributes:
+        budgets: exact numbers of non-zero weights.
+        widths: of large networks.
+        depths: of large networks.
+        allocations: see `Sparsity`.
+        methods: see `Sparsity`.
+        learning_rates: the best on validation is taken at every point.
+        seeds: a seed shares data split and data order across all structures.
+        small_dense: the reference family.
+    """
+
+    budgets: tuple[int, ...] | None = _within(None, low=1)
+    widths: tuple[int, ...] | None = _within(None, low=1)
+    depths: tuple[int, ...] | None = _within(None, low=1)
+    allocations: tuple[str, ...] | None = None
+    methods: tuple[str, ...] | None = None
+    learning_rates: tuple[float, ...] | None = _within(None, above=0)
+    seeds: tuple[int, ...] | None = _within(None, low=0)
+    small_dense: SmallDense = SmallDense()
+
+
+@dataclass(frozen=True)
+class Config:
+    """An experiment.
+
+    Attributes:
+        data: what is learned.
+        model: the network.
+        sparsity: which weights exist.
+        optimizer: how weights are updated.
+        steps: gradients, those of rewires included.
+        batch_size: examples a gradient.
+        seed: of a single run.
+        lanes: how many trials are vmapped together; 0 measures it.
+        checkpoint_every: rounds from one checkpoint to the next.
+        save_results: keep the final parameters and masks of every trial.
+        executor: local, processes, or auto: processes on a CPU with several cores.
+        workers: processes to use; 0 takes one a core.
+        space: the population of a search.
+    """
+
+    data: Data = Data()
+    model: Model = Model()
+    sparsity: Sparsity = Sparsity()
+    optimizer: Optimizer = Optimizer()
+    steps: int = _within(2000, low=1)
+    batch_size: int = _within(128, low=1)
+    seed: int = _within(0, low=0)
+    lanes: int = _within(0, low=0)
+    checkpoint_every: int = _within(10, low=1)
+    save_results: bool = True
+    executor: str = "auto"
+    workers: int = _within(0, low=0)
+    space: Space = Space()
+
+
+# What decides how a trial is run, watched and kept, but not its result.
+_NO_RESULT = {
+    "data.data_dir",
+    "checkpoint_every",
+    "save_results",
+    "executor",
+    "workers",
+}
+# Lists that may grow in a workdir that already has trials.
+_GROWING = {
+    "space.budgets",
+    "space.widths",
+    "space.depths",
+    "space.allocations",
+    "space.methods",
+    "space.learning_rates",
+    "space.seeds",
+    "space.small_dense.depths",
+    "space.small_dense.learning_rates",
+    "space.small_dense.extra_budgets",
+}
+
+
+def _types(spec: type) -> dict[str, Any]:
+    return typing.get_type_hints(spec)
+
+
+def _to_config_dict(spec: Any) -> ConfigDict:
+    """The mutable form of a spec; fields that may be None become placeholders."""
+    out = ConfigDict()
+    for name, kind in _types(type(spec)).items():
+        value = getattr(spec, name)
+        if dataclasses.is_dataclass(value):
+            out[name] = _to_config_dict(value)
+        elif isinstance(value, dict):
+            out[name] = ConfigDict(value)
+        elif value is None:
+            out[name] = config_dict.placeholder(tuple)
+        else:
+            out[name] = value
+    return out
+
+
+def defaults() -> ConfigDict:
+    """A mutable config with every field at its default, for config files."""
+    return _to_config_dict(Config())
+
+
+def check_names(given: Any, spec: type = Config, where: str = "config") -> None:
+    """Raise a `UserError` for the first field that the spec does not have."""
+    known = _types(spec)
+    for name, value in given.items():
+        if name not in known:
+            raise UserError(
+                f"{where}.{name} is not a field; {where} has {', '.join(known)}."
+                f"{nearest(name, known)}"
+            )
+        if dataclasses.is_dataclass(known[name]):
+            if not hasattr(value, "items"):
+                raise UserError(f"{where}.{name} is a group of fields, not {value!r}.")
+            check_names(value, known[name], f"{where}.{name}")
+
+
+def _convert(value: Any, kind: Any, where: str) -> Any:
+    """Check one value against its annotation; ints may be written 1e3, floats 1."""
+    if isinstance(kind, types.UnionType):
+        if value is None:
+            return None
+        kind = next(k for k in typing.get_args(kind) if k is not type(None))
+    if typing.get_origin(kind) is tuple:
+        inner = typing.get_args(kind)[0]
+        if isinstance(value, str) or not hasattr(value, "__iter__"):
+            raise UserError(f"{where} is a list of {inner.__name__}, not {value!r}.")
+        values = tuple(_convert(item, inner, where) for item in value)
+        repeated = [v for i, v in enumerate(values) if v in values[:i]]
+        if repeated:
+            raise UserError(f"{where} has {repeated[0]!r} twice; list each value once.")
+        return values
+    if typing.get_origin(kind) is dict:
+        return dict(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int and number and float(value).is_integer():
+        return int(value)
+    if kind is float and number:
+        return float(value)
+    if kind not in (int, float) and isinstance(value, kind):
+        return value
+    raise UserError(f"{where} is of type {kind.__name__}, not {value!r}.")
+
+
+def _from_dict(given: Any, spec: type, where: str) -> Any:
+    values = {}
+    for name, kind in _types(spec).items():
+        if name not in given:
+            continue
+        value = given[name]
+        if dataclasses.is_dataclass(kind):
+            values[name] = _from_dict(value, typing.cast(type, kind), f"{where}.{name}")
+        else:
+            values[name] = _convert(value, kind, f"{where}.{name}")
+            limits = spec.__dataclass_fields__[name].metadata
+            if limits and values[name] is not None:
+                _check_range(values[name], limits, f"{where}.{name}")
+    return spec(**values)
+
+
+def _check_range(value: Any, limits: Mapping[str, float], where: str) -> None:
+    for one in value if isinstance(value, tuple) else (value,):
+        for words, limit, wrong in (
+            ("at least", limits.get("low"), lambda x, y: x < y),
+            ("at most", limits.get("high"), lambda x, y: x > y),
+            ("above", limits.get("above"), lambda x, y: x <= y),
+        ):
+            if limit is not None and (math.isnan(one) or wrong(one, limit)):
+                raise UserError(f"{where} is {one}; it must be {words} {limit}.")
+
+
+def _check_rounds(config: Config) -> None:
+    every = config.sparsity.rewire_every
+    if config.steps % every:
+        below = config.steps - config.steps % every
+        nearby = f"{below} and {below + every}" if below else str(every)
+        raise UserError(
+            f"config.steps={config.steps} is not a whole number of rounds of "
+            f"config.sparsity.rewire_every={every} steps; nearest: {nearby}."
+        )
+
+
+def freeze(given: Any) -> Config:
+    """Check a (possibly partial) config and freeze it, defaults filled in.
+
+    Raises:
+        UserError: a field is not known, of a wrong type, or out of range.
+    """
+    check_names(given)
+    config = _from_dict(given, Config, "config")
+    _check_rounds(config)
+    return config
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The JSON form of a config."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted names to values; optimizer options too are single fields."""
+    flat = {}
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            flat.update(flatten(value, f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def fingerprint(config: dict[str, Any]) -> str:
+    """A hash of what all trials of a workdir share and what changes their results."""
+    fixed = {
+        name: value
+        for name, value in sorted(flatten(config).items())
+        if name not in _NO_RESULT | _GROWING
+    }
+    return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()[:16]
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """The fields in which a config may not continue the workdir of another one.
+
+    Lists of budgets, structures and seeds may grow; how trials are run, watched and
+    kept may change; nothing else may.
+    """
+    before, after = flatten(old), flatten(new)
+    out = []
+    for name in sorted(before.keys() | after.keys()):
+        was, now = before.get(name), after.get(name)
+        if was == now or name in _NO_RESULT:
+            continue
+        if name in _GROWING and was is not None and set(was) <= set(now or ()):
+            continue
+        out.append(f"config.{name}: {was!r} there, {now!r} here")
+    return out

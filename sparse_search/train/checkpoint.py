@@ -1,0 +1,87 @@
+"""Checkpoints of a group of lanes: orbax behind one module.
+
+A checkpoint holds the state of all lanes, the number of rounds done, the records of
+those rounds and the seconds they took, so that a journal that lost its last lines is
+completed from it.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import orbax.checkpoint as ocp
+
+from sparse_search.errors import UserError
+from sparse_search.records import Record
+from sparse_search.train.step import TrainState
+
+
+class Saved(NamedTuple):
+    """What a checkpoint holds besides the state.
+
+    Attributes:
+        rounds: how many rounds are done.
+        history: the records of these rounds, of all lanes.
+        seconds: how long they took.
+    """
+
+    rounds: int
+    history: list[Record]
+    seconds: float
+
+
+class Checkpoints:
+    """The checkpoints in one folder; only the newest is kept."""
+
+    def __init__(self, folder: Path):
+        """Opens the folder; it is created at the first save."""
+        self._folder = folder
+        self._manager: ocp.CheckpointManager | None = None
+
+    def _open(self) -> ocp.CheckpointManager:
+        if self._manager is None:
+            options = ocp.CheckpointManagerOptions(max_to_keep=1)
+            self._manager = ocp.CheckpointManager(
+                self._folder.resolve(), options=options
+            )
+        return self._manager
+
+    def restore(self, like: TrainState) -> tuple[TrainState, Saved] | None:
+        """The newest checkpoint, or None.
+
+        Args:
+            like: shapes and types of the state.
+
+        Raises:
+            UserError: there is one, but it cannot be read.
+        """
+        if not self._folder.is_dir():
+            return None
+        manager = self._open()
+        newest = manager.latest_step()
+        if newest is None:
+            return None
+        args = ocp.args.Composite(
+            state=ocp.args.StandardRestore(like), saved=ocp.args.JsonRestore()
+        )
+        try:
+            found = manager.restore(newest, args=args)
+        except Exception as error:
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UserError(
+                f"The checkpoint in {self._folder} cannot be read ({first[:200]}). "
+                "Delete that folder to start those trials again."
+            ) from error
+        return found["state"], Saved(**found["saved"])
+
+    def save(self, state: TrainState, saved: Saved) -> None:
+        """Save in the background; errors of an earlier save surface here."""
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(state), saved=ocp.args.JsonSave(saved._asdict())
+        )
+        self._open().save(saved.rounds, args=args)
+
+    def close(self) -> None:
+        """Wait until all is on the disk."""
+        if self._manager is not None:
+            self._manager.close()
+            self._manager = None

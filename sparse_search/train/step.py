@@ -1,0 +1,83 @@
+"""One gradient step, and one rewire with its reset of the optimizer state."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from sparse_search import trees
+from sparse_search.algorithms.base import Info, SparseAlgorithm
+from sparse_search.types import Array, Float, Int, Key, Params
+
+
+class TrainState(NamedTuple):
+    """All that one training run is, between two steps.
+
+    Attributes:
+        params: zero off the masks.
+        opt_state: of the optimizer; zero, or as new, off the masks.
+        sparse: the algorithm's state, with the masks.
+        step: gradients so far, those of rewires included.
+    """
+
+    params: Params
+    opt_state: Any
+    sparse: Any
+    step: Int[Array, ""]
+
+
+def apply_gradients(
+    state: TrainState,
+    grads: Params,
+    algorithm: SparseAlgorithm,
+    optimizer: optax.GradientTransformation,
+) -> TrainState:
+    """Update the stored weights from a dense gradient of the view.
+
+    The result is projected on the masks, so no optimizer can move what is off them.
+    """
+    grads, sparse = algorithm.filter_grads(grads, state.params, state.sparse)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    params = trees.apply_masks(params, sparse.masks)
+    return TrainState(params, opt_state, sparse, state.step + 1)
+
+
+def rewire(
+    key: Key,
+    state: TrainState,
+    grads: Params,
+    algorithm: SparseAlgorithm,
+    optimizer: optax.GradientTransformation,
+) -> tuple[TrainState, Info]:
+    """Let the algorithm change the masks; what it dropped or grew is as new.
+
+    The optimizer state of changed entries returns to what `optimizer.init` gives.
+    """
+    params, sparse, info = algorithm.rewire(key, state.params, grads, state.sparse)
+    changed = trees.map_sparse(
+        lambda old, new: old != new, state.sparse.masks, sparse.masks
+    )
+    opt_state = trees.map_belonging(
+        lambda changed, old, new: jnp.where(changed, new, old),
+        changed,
+        params,
+        state.opt_state,
+        optimizer.init(params),
+    )
+    return TrainState(params, opt_state, sparse, state.step + 1), info
+
+
+def loss_and_hits(
+    logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]
+) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
+    """Cross-entropy in nats, and 1 where the largest logit is the label's."""
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return loss, (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
+
+
+def zero_info(state: TrainState) -> Info:
+    """What a round without a rewire reports."""
+    zero = jax.tree.map(lambda m: jnp.zeros((), jnp.int32), state.sparse.masks)
+    return Info(zero, zero)
