@@ -12,7 +12,7 @@ from sparse_search.algorithms.dense import dense
 from sparse_search.algorithms.rigl import rigl
 from sparse_search.algorithms.set_ import set_
 from sparse_search.algorithms.static import static
-from sparse_search.data import digits, mnist
+from sparse_search.data import digits, fashion_mnist, mnist
 from sparse_search.errors import UserError, one_of
 from sparse_search.masks.patterns import unstructured
 from sparse_search.models import mlp
@@ -38,7 +38,7 @@ MODELS: dict[str, Callable[..., Any]] = {
 DATASETS: dict[str, Callable[..., Any]] = {
     "digits": digits.load,
     "mnist": mnist.load,
-    "fashion_mnist": mnist.load_fashion,
+    "fashion_mnist": fashion_mnist.load,
 }
 
 PATTERNS: dict[str, Callable[..., Any]] = {"unstructured": unstructured.select}

@@ -6,7 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from sparse_search.keys import subkey
 from sparse_search.types import Key, Masks, Params
 
 
@@ -47,7 +49,7 @@ def map_sparse_with_key(
     def apply(path: tuple[Any, ...], m: Any, *xs: Any) -> Any:
         if m is None:
             return None
-        return f(jax.random.fold_in(key, zlib.crc32(name(path).encode())), m, *xs)
+        return f(subkey(key, np.uint32(zlib.crc32(name(path).encode()))), m, *xs)
 
     return jax.tree_util.tree_map_with_path(
         apply, masks, *trees, is_leaf=lambda x: x is None

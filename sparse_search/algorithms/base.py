@@ -65,6 +65,8 @@ class SparseAlgorithm(NamedTuple):
             `no_rewire` for algorithms that never change their masks.
         conserves: what a rewire keeps to the unit: the nnz of every layer, or the
             total, or nothing.
+        dense_gradient: whether `rewire` looks at the gradient of weights that are
+            not stored, which costs a dense backward pass.
     """
 
     init: Callable[[Key, Params, Counts], tuple[Params, Any]]
@@ -72,6 +74,7 @@ class SparseAlgorithm(NamedTuple):
     filter_grads: Callable[[Params, Params, Any], tuple[Params, Any]]
     rewire: Callable[[Key, Params, Params, Any], tuple[Params, Any, Info]]
     conserves: Conserved = "layer"
+    dense_gradient: bool = False
 
 
 class Select(Protocol):

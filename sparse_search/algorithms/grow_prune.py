@@ -14,12 +14,12 @@ layer passes through unchanged. Every other grown connection starts at zero.
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 
 from sparse_search import trees
 from sparse_search.algorithms.base import Info, MaskState, Select
 from sparse_search.algorithms.schedules import Schedule
+from sparse_search.keys import subkey
 from sparse_search.types import Array, Float, Key, Params
 
 Score = Callable[[Float[Array, "*s"], Float[Array, "*s"]], Float[Array, "*s"]]
@@ -62,12 +62,11 @@ def rewire(
     share = fraction(state.step)
 
     def layer(key: Key, mask: Array, weight: Array, grad: Array) -> Array:
-        drop_key, grow_key = jax.random.split(key)
         active = jnp.sum(mask, dtype=jnp.int32)
         exchanged = jnp.clip(jnp.round(share * active).astype(jnp.int32), 0, active)
-        kept = select(drop_key, keep(weight, grad), active - exchanged, mask)
+        kept = select(subkey(key, 0), keep(weight, grad), active - exchanged, mask)
         scores = None if grow is None else grow(weight, grad)
-        return kept | select(grow_key, scores, exchanged, ~kept)
+        return kept | select(subkey(key, 1), scores, exchanged, ~kept)
 
     masks = trees.map_sparse_with_key(layer, key, state.masks, params, grads)
     info = Info(

@@ -41,4 +41,4 @@ def rigl(
         fraction=fraction,
         select=select,
     )
-    return static(select)._replace(rewire=rewire)
+    return static(select)._replace(rewire=rewire, dense_gradient=True)

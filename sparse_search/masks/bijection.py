@@ -18,9 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sparse_search.keys import mix, words
 from sparse_search.types import Array, Key, UInt
 
-ROUNDS = 6
+_PAIRS = 3
 """Four rounds are pseudo-random for large halves; six leave no pattern in tiny ones."""
 
 
@@ -39,16 +40,9 @@ def domain(shape: tuple[int, ...]) -> Domain:
     return Domain(column_bits, max((row_bits + column_bits + 1) // 2, 1))
 
 
-def _mix(x: Array, key: Array) -> Array:
-    """A 32-bit finalizer (Mueller's, as in splitmix), keyed by addition."""
-    x = x + key
-    x = (x ^ (x >> 16)) * np.uint32(0x45D9F3B)
-    x = (x ^ (x >> 15)) * np.uint32(0x2C1B3C6D)
-    return x ^ (x >> 16)
-
-
-def _round_keys(key: Key) -> UInt[Array, " rounds"]:
-    return jax.random.bits(key, (ROUNDS,), jnp.uint32)
+def _round_keys(key: Key) -> list[tuple[Array, Array]]:
+    numbers = words(key, 2 * _PAIRS)
+    return [(numbers[2 * i], numbers[2 * i + 1]) for i in range(_PAIRS)]
 
 
 def _shift_left(x: Array, bits: int) -> Array:
@@ -72,8 +66,9 @@ def rank(
     else:
         high = _shift_right(row, half - bits)
         low = (_shift_left(row, bits) | column) & word
-    for round_key in _round_keys(key):
-        high, low = low, high ^ (_mix(low, round_key) & word)
+    for first, second in _round_keys(key):
+        high = high ^ (mix(low + first) & word)
+        low = low ^ (mix(high + second) & word)
     return high, low
 
 
@@ -87,8 +82,9 @@ def position(
     """
     half, bits = over.half, over.column
     word = np.uint32((1 << half) - 1)
-    for round_key in _round_keys(key)[::-1]:
-        high, low = low ^ (_mix(high, round_key) & word), high
+    for first, second in reversed(_round_keys(key)):
+        low = low ^ (mix(high + second) & word)
+        high = high ^ (mix(low + first) & word)
     if bits >= half:
         column = (_shift_left(high, half) | low) & np.uint32((1 << bits) - 1)
         row = _shift_right(high, bits - half)

@@ -63,29 +63,31 @@ def _sortable(scores: Float[Array, "*s"]) -> _Word:
     raw = jax.lax.bitcast_convert_type(scores, unsigned)
     raw = jnp.where(scores == 0, jnp.zeros_like(raw), raw)
     ordered = jnp.where(raw < sign, raw | sign, ~raw)
-    return _Word(jnp.where(jnp.isnan(scores), jnp.zeros_like(raw), ordered), bits)
+    ordered = jnp.where(jnp.isnan(scores), jnp.zeros_like(raw), ordered)
+    # At least 32 bits, so that a shift by a whole digit is always defined.
+    return _Word(ordered.astype(jnp.promote_types(unsigned, jnp.uint32)), bits)
 
 
-def _threshold(word: _Word, candidates: Bool[Array, "*s"], k: Array) -> _Threshold:
+def _kth_largest(word: _Word, candidates: Bool[Array, "*s"], k: Array) -> _Threshold:
     """The k-th largest word among the candidates, for 0 <= k <= their number."""
     values, dtype = word.values, word.values.dtype
     digit_bits = 16 if values.size >= _LARGE else 8
-    prefix = jnp.zeros((), dtype)
-    above = jnp.zeros((), jnp.int32)
-    equal = jnp.zeros((), jnp.int32)
-    top = (word.bits - 1) // digit_bits * digit_bits
-    for shift in range(top, -1, -digit_bits):
-        bins = 1 << digit_bits
-        shifted = values >> np.array(shift, dtype)
+    bins = 1 << digit_bits
+    passes = -(-word.bits // digit_bits)
+
+    def one(number: Array, at: _Threshold) -> _Threshold:
+        shift = ((passes - 1 - number) * digit_bits).astype(dtype)
+        shifted = values >> shift
         digit = (shifted & np.array(bins - 1, dtype)).astype(jnp.int32)
-        inside = candidates
-        if shift + digit_bits < word.bits:  # later passes: only the bin found before
-            rest = shifted >> np.array(digit_bits, dtype)
-            inside = inside & (rest == prefix)
+        inside = candidates & ((shifted >> np.array(digit_bits, dtype)) == at.value)
         counts = jnp.zeros(bins, jnp.int32).at[digit].add(inside.astype(jnp.int32))
-        found, above, equal = _find(counts, above, k)
-        prefix = (prefix << np.array(digit_bits, dtype)) | found.astype(dtype)
-    return _Threshold(prefix, above, equal)
+        found, above, equal = _find(counts, at.above, k)
+        value = (at.value << np.array(digit_bits, dtype)) | found.astype(dtype)
+        return _Threshold(value, above, equal)
+
+    zero = jnp.int32(0)
+    start = _Threshold(jnp.zeros((), dtype), zero, zero)
+    return jax.lax.fori_loop(0, passes, one, start)
 
 
 def _find(counts: Array, above: Array, k: Array) -> tuple[Array, Array, Array]:
@@ -93,14 +95,20 @@ def _find(counts: Array, above: Array, k: Array) -> tuple[Array, Array, Array]:
 
     Returns the bin, how many entries lie above it, and how many in it.
     """
-    if counts.size > 256:  # first among rows of bins: a long cumulative sum is slow
+    if counts.size > 256:  # first among rows of bins, then within one
         rows = counts.reshape(-1, 256)
         row, above, _ = _find(jnp.sum(rows, axis=1), above, k)
         column, above, equal = _find(rows[row], above, k)
         return row * 256 + column, above, equal
-    at_or_above = above + jnp.cumsum(counts[::-1])[::-1]
-    found = jnp.maximum(jnp.sum(at_or_above >= k) - 1, 0)
-    return found, at_or_above[found] - counts[found], counts[found]
+    # A sum over a triangle: a cumulative sum takes far longer to compile.
+    bins = jnp.arange(counts.size)
+    at_or_above = above + jnp.sum(
+        jnp.where(bins[:, None] <= bins, counts, 0), axis=1, dtype=jnp.int32
+    )
+    found = jnp.maximum(jnp.sum(at_or_above >= k, dtype=jnp.int32) - 1, 0)
+    equal = jnp.sum(jnp.where(bins == found, counts, 0), dtype=jnp.int32)
+    above = above + jnp.sum(jnp.where(bins > found, counts, 0), dtype=jnp.int32)
+    return found, above, equal
 
 
 def _complement(values: Array, bits: int) -> _Word:
@@ -116,13 +124,13 @@ def _smallest_ranks(
     half = bijection.domain(shape).half
     if 2 * half <= 32:
         word = _complement((high << np.uint32(half)) | low, 2 * half)
-        at = _threshold(word, candidates, k)
+        at = _kth_largest(word, candidates, k)
         return candidates & (word.values >= at.value) & (k > 0)
     first, second = _complement(high, half), _complement(low, half)
-    at = _threshold(first, candidates, k)
+    at = _kth_largest(first, candidates, k)
     ties = candidates & (first.values == at.value)
     remaining = k - at.above
-    among = _threshold(second, ties, remaining)
+    among = _kth_largest(second, ties, remaining)
     return (candidates & (first.values > at.value)) | (
         ties & (second.values >= among.value) & (remaining > 0)
     )
@@ -134,7 +142,7 @@ def _select(
 ) -> Bool[Array, "*s"]:
     k = jnp.minimum(jnp.int32(k), jnp.sum(where, dtype=jnp.int32))
     word = _sortable(scores)
-    at = _threshold(word, where, k)
+    at = _kth_largest(word, where, k)
     ties = where & (word.values == at.value)
     remaining = k - at.above
     chosen = jax.lax.cond(

@@ -1,9 +1,12 @@
-"""A training run as three pure functions: init, round and evaluate.
+"""A training run as pure functions: weights, init, round and evaluate.
 
 A round is ΔT gradients in one program. Where the algorithm rewires, the last gradient
 of the round feeds the rewire and makes no weight update. The functions take what may
 differ between the lanes of a group as traced values (`Hyper`), so that one compiled
 program serves every seed, learning rate, budget and length of training.
+
+Which examples a round sees is a function of the seed and the step (`Order`). It is a
+program of its own, because it is the same for all groups: compiled once a process.
 """
 
 from collections.abc import Callable
@@ -14,8 +17,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from sparse_search.algorithms.base import SparseAlgorithm, no_rewire
-from sparse_search.data.batches import round_indices, split
+from sparse_search.algorithms.base import Info, SparseAlgorithm, nnz, no_rewire
+from sparse_search.data.batches import Split, round_indices, split
+from sparse_search.keys import subkey
 from sparse_search.train.step import (
     TrainState,
     apply_gradients,
@@ -23,7 +27,7 @@ from sparse_search.train.step import (
     rewire,
     zero_info,
 )
-from sparse_search.types import Array, Counts, Float, Int, Key, Scalar, UInt
+from sparse_search.types import Array, Counts, Float, Int, Key, Params, Scalar, UInt
 
 _EVALUATION_BATCH = 1000
 
@@ -54,12 +58,14 @@ class Examples(NamedTuple):
     """A data set on the device, an argument of every program.
 
     Closed over, it would be compiled into each of them.
+
+    Attributes:
+        images: the training examples, then the test examples.
+        labels: theirs.
     """
 
-    train_images: UInt[Array, "n *example"]
-    train_labels: Int[Array, " n"]
-    test_images: UInt[Array, "m *example"]
-    test_labels: Int[Array, " m"]
+    images: UInt[Array, "n *example"]
+    labels: Int[Array, " n"]
 
 
 class RoundMetrics(NamedTuple):
@@ -93,8 +99,6 @@ class Spec:
         algorithm: `(drop_fraction, rewire_until) -> SparseAlgorithm`.
         optimizer: `(learning_rate, weight_decay, steps) -> transformation`.
         round_steps: ΔT, the gradients of a round.
-        batch_size: examples a gradient.
-        validation: examples held out.
         mean: subtracted from pixels.
         scale: that pixels are divided by.
     """
@@ -103,24 +107,65 @@ class Spec:
     algorithm: Callable[[Scalar, Scalar], SparseAlgorithm]
     optimizer: Callable[[Scalar, Scalar, Scalar], optax.GradientTransformation]
     round_steps: int
-    batch_size: int
-    validation: int
     mean: float
     scale: float
 
 
-class Train(NamedTuple):
-    """A training run; all three are pure and can be jitted and vmapped over `hyper`.
+class Order(NamedTuple):
+    """The data order of a seed, as functions.
 
     Attributes:
-        init: `(hyper, examples) -> state`.
-        round: `(hyper, state, examples) -> (state, RoundMetrics)`.
-        evaluate: `(hyper, state, examples) -> FinalMetrics`.
+        parts: `seed -> Split`, the training and validation examples.
+        rows: `(seed, step) -> [ΔT, batch]`, places in the training part.
     """
 
-    init: Callable[[Hyper, Examples], TrainState]
-    round: Callable[[Hyper, TrainState, Examples], tuple[TrainState, RoundMetrics]]
-    evaluate: Callable[[Hyper, TrainState, Examples], FinalMetrics]
+    parts: Callable[[Any], Split]
+    rows: Callable[[Any, Any], Int[Array, "steps batch"]]
+
+
+def make_order(
+    *, size: int, validation: int, round_steps: int, batch_size: int
+) -> Order:
+    """Make the data order: a seed shares it across all structures.
+
+    Args:
+        size: training examples, those held out among them.
+        validation: examples held out.
+        round_steps: ΔT.
+        batch_size: examples a gradient.
+    """
+
+    def parts(seed: Any) -> Split:
+        return split(_keys(seed).split, size=size, validation=validation)
+
+    def rows(seed: Any, step: Any) -> Array:
+        return round_indices(
+            _keys(seed).order,
+            step,
+            steps=round_steps,
+            train_size=size - validation,
+            batch_size=batch_size,
+        )
+
+    return Order(parts, rows)
+
+
+class Train(NamedTuple):
+    """A training run; all can be jitted, and vmapped over all but the examples.
+
+    Attributes:
+        weights: `(seed, examples) -> params`, dense, the model's initialisation.
+        init: `(hyper, params) -> state`.
+        round: `(hyper, state, rows, validation rows, examples)
+            -> (state, RoundMetrics)`; rows are [ΔT, batch] examples.
+        evaluate: `(hyper, state, part, examples) -> FinalMetrics`; part says for
+            every example whether it is of training (0), validation (1) or test (2).
+    """
+
+    weights: Callable[..., Params]
+    init: Callable[..., TrainState]
+    round: Callable[..., tuple[TrainState, RoundMetrics]]
+    evaluate: Callable[..., FinalMetrics]
 
 
 class _Keys(NamedTuple):
@@ -134,7 +179,8 @@ class _Keys(NamedTuple):
 
 
 def _keys(seed: Int[Array, ""]) -> _Keys:
-    return _Keys(*jax.random.split(jax.random.key(seed), 5))
+    key = jax.random.key(seed)
+    return _Keys(*(subkey(key, number) for number in range(5)))
 
 
 def make_train(spec: Spec) -> Train:
@@ -148,25 +194,27 @@ def make_train(spec: Spec) -> Train:
 
     rewires = spec.algorithm(0.0, 0).rewire is not no_rewire
 
-    def logits(params: Any, images: UInt[Array, "batch *example"]) -> Array:
+    def logits(view: Params, images: UInt[Array, "batch *example"]) -> Array:
         pixels = (images.astype(jnp.float32) - spec.mean) * (1 / spec.scale)
-        return spec.model.apply(params, pixels)
+        return spec.model.apply(view, pixels)
 
-    def init(hyper: Hyper, examples: Examples) -> TrainState:
-        keys = _keys(hyper.seed)
+    def weights(seed: Int[Array, ""], examples: Examples) -> Params:
+        example = jnp.zeros((1, *examples.images.shape[1:]), jnp.float32)
+        return spec.model.init(_keys(seed).weights, example)
+
+    def init(hyper: Hyper, params: Params) -> TrainState:
         algorithm, optimizer = build(hyper)
-        example = jnp.zeros((1, *examples.train_images.shape[1:]), jnp.float32)
-        params = spec.model.init(keys.weights, example)
-        params, sparse = algorithm.init(keys.masks, params, hyper.counts)
+        key = _keys(hyper.seed).masks
+        params, sparse = algorithm.init(key, params, hyper.counts)
         return TrainState(params, optimizer.init(params), sparse, jnp.int32(0))
 
     def gradient(
         hyper: Hyper, state: TrainState, rows: Array, examples: Examples
-    ) -> tuple[Any, tuple[Array, Array]]:
+    ) -> tuple[Params, tuple[Array, Array]]:
         algorithm, _ = build(hyper)
-        images, labels = examples.train_images[rows], examples.train_labels[rows]
+        images, labels = examples.images[rows], examples.labels[rows]
 
-        def mean_loss(view: Any) -> tuple[Array, Array]:
+        def mean_loss(view: Params) -> tuple[Array, Array]:
             loss, hits = loss_and_hits(logits(view, images), labels)
             return jnp.mean(loss), jnp.mean(hits)
 
@@ -174,11 +222,15 @@ def make_train(spec: Spec) -> Train:
         (loss, hits), grads = jax.value_and_grad(mean_loss, has_aux=True)(view)
         return grads, (loss, hits)
 
-    def update(hyper: Hyper, state: TrainState, grads: Any) -> tuple[TrainState, Any]:
+    def update(
+        hyper: Hyper, state: TrainState, grads: Params
+    ) -> tuple[TrainState, Info]:
         return apply_gradients(state, grads, *build(hyper)), zero_info(state)
 
-    def exchange(hyper: Hyper, state: TrainState, grads: Any) -> tuple[TrainState, Any]:
-        key = jax.random.fold_in(_keys(hyper.seed).rewires, state.step)
+    def exchange(
+        hyper: Hyper, state: TrainState, grads: Params
+    ) -> tuple[TrainState, Info]:
+        key = subkey(_keys(hyper.seed).rewires, state.step)
         return rewire(key, state, grads, *build(hyper))
 
     # Where no lane rewires, no selection may run: a plain `cond` under `vmap` becomes
@@ -211,21 +263,8 @@ def make_train(spec: Spec) -> Train:
         return out, jax.tree.map(lambda _: True, out)
 
     def round_(
-        hyper: Hyper, state: TrainState, examples: Examples
+        hyper: Hyper, state: TrainState, rows: Array, valid: Array, examples: Examples
     ) -> tuple[TrainState, RoundMetrics]:
-        keys = _keys(hyper.seed)
-        size = examples.train_labels.shape[0]
-        parts = split(keys.split, size=size, validation=spec.validation)
-        rows = parts.train[
-            round_indices(
-                keys.order,
-                state.step,
-                steps=spec.round_steps,
-                train_size=size - spec.validation,
-                batch_size=spec.batch_size,
-            )
-        ]
-
         def one(state: TrainState, rows: Array) -> tuple[TrainState, Any]:
             grads, seen = gradient(hyper, state, rows, examples)
             return update(hyper, state, grads)[0], seen
@@ -237,62 +276,56 @@ def make_train(spec: Spec) -> Train:
             grads, seen_last = gradient(hyper, state, rows[-1], examples)
             due = state.step < hyper.rewire_until
             state, info = finish(due, hyper, state, grads)
-            seen = jax.tree.map(
-                lambda xs, x: jnp.append(xs, x), seen, seen_last
-            )
-        valid = _mean_metrics(
-            lambda images: logits(build(hyper)[0].view(state.params, state.sparse), images),
-            examples.train_images,
-            examples.train_labels,
-            parts.validation,
-        )
+            seen = jax.tree.map(jnp.append, seen, seen_last)
+        held_out = jnp.zeros(valid.shape, jnp.int32)
+        loss, hits = means(hyper, state, valid, held_out, examples, 1)
         metrics = RoundMetrics(
-            jnp.mean(seen[0]),
-            jnp.mean(seen[1]),
-            *valid,
-            grown=sum(jax.tree.leaves(info.grown), start=jnp.int32(0)),
-            nnz=sum(
-                (jnp.sum(m, dtype=jnp.int32) for m in jax.tree.leaves(state.sparse.masks)),
-                start=jnp.int32(0),
-            ),
+            train_loss=jnp.mean(seen[0]),
+            train_accuracy=jnp.mean(seen[1]),
+            valid_loss=loss[0],
+            valid_accuracy=hits[0],
+            grown=total(info.grown),
+            nnz=total(nnz(state.sparse.masks)),
         )
         return state, metrics
 
-    def evaluate(hyper: Hyper, state: TrainState, examples: Examples) -> FinalMetrics:
-        size = examples.train_labels.shape[0]
-        parts = split(_keys(hyper.seed).split, size=size, validation=spec.validation)
+    def evaluate(
+        hyper: Hyper, state: TrainState, part: Array, examples: Examples
+    ) -> FinalMetrics:
+        rows = jnp.arange(examples.labels.shape[0])
+        loss, hits = means(hyper, state, rows, part, examples, 3)
+        return FinalMetrics(loss[0], hits[0], loss[1], hits[1], loss[2], hits[2])
+
+    def means(
+        hyper: Hyper,
+        state: TrainState,
+        rows: Int[Array, " n"],
+        part: Int[Array, " n"],
+        examples: Examples,
+        parts: int,
+    ) -> tuple[Float[Array, " parts"], Float[Array, " parts"]]:
+        """Mean loss and accuracy of every part, in batches of bounded memory."""
         view = build(hyper)[0].view(state.params, state.sparse)
-        train = (examples.train_images, examples.train_labels)
-        test = (examples.test_images, examples.test_labels)
-        every = jnp.arange(examples.test_labels.shape[0])
+        batch = min(_EVALUATION_BATCH, rows.shape[0])
+        fill = -rows.shape[0] % batch
+        rows = jnp.pad(rows, (0, fill)).reshape(-1, batch)
+        # Examples that only fill the last batch are of no part.
+        part = jnp.pad(part, (0, fill), constant_values=parts).reshape(-1, batch)
 
-        def of(part: Array, images: Array, labels: Array) -> tuple[Array, Array]:
-            return _mean_metrics(lambda x: logits(view, x), images, labels, part)
+        def add(sums: Array, block: tuple[Array, Array]) -> tuple[Array, None]:
+            rows, part = block
+            images, labels = examples.images[rows], examples.labels[rows]
+            loss, hits = loss_and_hits(logits(view, images), labels)
+            of_part = part == jnp.arange(parts)[:, None]
+            # `where`, not a product: a loss that is not counted may be infinite.
+            new = [jnp.sum(jnp.where(of_part, x, 0.0), axis=1) for x in (loss, hits)]
+            count = jnp.sum(of_part, axis=1, dtype=jnp.float32)
+            return sums + jnp.stack([*new, count]), None
 
-        return FinalMetrics(
-            *of(parts.train, *train), *of(parts.validation, *train), *of(every, *test)
-        )
+        sums, _ = jax.lax.scan(add, jnp.zeros((3, parts)), (rows, part))
+        return sums[0] / sums[2], sums[1] / sums[2]
 
-    return Train(init, round_, evaluate)
+    def total(counts: Counts) -> Int[Array, ""]:
+        return sum(jax.tree.leaves(counts), start=jnp.int32(0))
 
-
-def _mean_metrics(
-    logits: Callable[[Array], Array], images: Array, labels: Array, rows: Array
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean loss and accuracy over rows, in batches of bounded memory."""
-    total = rows.shape[0]
-    batch = min(_EVALUATION_BATCH, total)
-    padded = jnp.pad(rows, (0, -total % batch)).reshape(-1, batch)
-    counted = (jnp.arange(padded.size) < total).reshape(padded.shape)
-
-    def add(sums: tuple[Array, Array], part: tuple[Array, Array]) -> tuple[Any, None]:
-        rows, counted = part
-        loss, hits = loss_and_hits(logits(images[rows]), labels[rows])
-        # `where`, not a product: a padding row's loss may be infinite.
-        loss = jnp.sum(jnp.where(counted, loss, 0.0))
-        hits = jnp.sum(jnp.where(counted, hits, 0.0))
-        return (sums[0] + loss, sums[1] + hits), None
-
-    zero = jnp.zeros(())
-    (loss, hits), _ = jax.lax.scan(add, (zero, zero), (padded, counted))
-    return loss / total, hits / total
+    return Train(weights, init, round_, evaluate)

@@ -16,14 +16,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from sparse_search import build, trees
+from sparse_search.algorithms.base import no_rewire
 from sparse_search.config import Config
+from sparse_search.costs import flops
 from sparse_search.data.dataset import Dataset
 from sparse_search.errors import UserError
 from sparse_search.masks import allocations
 from sparse_search.records import SMALL_DENSE
 from sparse_search.train import optimizer
-from sparse_search.train.rounds import Examples, Hyper, Spec, Train, make_train
+from sparse_search.train.rounds import (
+    Examples,
+    Hyper,
+    Spec,
+    Train,
+    make_order,
+    make_train,
+)
 from sparse_search.train.step import TrainState
+from sparse_search.types import Array, Int
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -225,14 +235,19 @@ def rewire_until(config: Config) -> int:
     return round(config.sparsity.rewire_until * config.steps)
 
 
-def rewires(config: Config, method: str) -> int:
-    """How many rewires a trial makes: the rounds that end before `rewire_until`."""
-    if method in ("dense", "static"):
-        return 0
+def growth(method: str) -> flops.Growth:
+    """What a rewire of a method computes, as its cost is counted."""
+    algorithm = build.factory("method", method, build.ALGORITHMS)(0.0, 0)
+    if algorithm.rewire is no_rewire:
+        return "none"
+    return "gradient" if algorithm.dense_gradient else "random"
+
+
+def rewires(config: Config) -> int:
+    """How many rounds end in a rewire, where the method rewires at all."""
     every = config.sparsity.rewire_every
-    return sum(
-        end - 1 < rewire_until(config) for end in range(every, config.steps + 1, every)
-    )
+    ends = range(every, config.steps + 1, every)
+    return sum(end - 1 < rewire_until(config) for end in ends)
 
 
 def hyper(config: Config, trial: Trial, params: Any) -> Hyper:
@@ -261,11 +276,12 @@ def hyper(config: Config, trial: Trial, params: Any) -> Hyper:
 
 
 class Programs(NamedTuple):
-    """A group's compiled functions over lanes, as in `rounds.Train`."""
+    """A group's jitted functions; `round` and `evaluate` are over lanes."""
 
-    init: Callable[[Hyper, Examples], TrainState]
-    round: Callable[[Hyper, TrainState, Examples], Any]
-    evaluate: Callable[[Hyper, TrainState, Examples], Any]
+    weights: Callable[..., Any]
+    init: Callable[..., TrainState]
+    round: Callable[..., Any]
+    evaluate: Callable[..., Any]
 
 
 def make_spec(config: Config, trial: Trial, dataset: Dataset) -> Spec:
@@ -276,78 +292,132 @@ def make_spec(config: Config, trial: Trial, dataset: Dataset) -> Spec:
         algorithm=build.factory("method", trial.method, build.ALGORITHMS),
         optimizer=functools.partial(optimizer.make, config.optimizer),
         round_steps=config.sparsity.rewire_every,
-        batch_size=config.batch_size,
-        validation=config.data.validation,
         mean=dataset.mean,
         scale=dataset.scale,
     )
 
 
-def programs(train: Train, lanes: int) -> Programs:
-    """Jit the functions of a run over lanes; a round donates its state.
+def make_programs(train: Train, lanes: int) -> Programs:
+    """Jit the functions of a run; a round donates its state.
 
-    One lane runs without a batch axis inside, where XLA is faster.
+    One lane runs without a batch axis inside, where XLA is faster. The programs
+    `weights`, `init` and `evaluate` are the same for several methods, so that a
+    persistent compile cache holds them once.
     """
 
     def over_lanes(f: Callable[..., Any]) -> Callable[..., Any]:
-        def mapped(hyper: Hyper, *args: Any) -> Any:
-            axes = (0,) * len(args[:-1])  # the last argument, the examples, is shared
+        def mapped(*args: Any) -> Any:
+            *of_lane, examples = args
             if lanes > 1:
-                return jax.vmap(f, in_axes=(0, *axes, None))(hyper, *args)
-            first = jax.tree.map(lambda x: x[0], (hyper, *args[:-1]))
-            return jax.tree.map(lambda x: x[None], f(*first, args[-1]))
+                axes = (*(0 for _ in of_lane), None)
+                return jax.vmap(f, in_axes=axes)(*of_lane, examples)
+            first = jax.tree.map(lambda x: x[0], of_lane)
+            return jax.tree.map(lambda x: x[None], f(*first, examples))
 
         return mapped
 
     return Programs(
-        init=jax.jit(over_lanes(train.init)),
+        weights=jax.jit(train.weights),
+        init=jax.jit(train.init),
         round=jax.jit(over_lanes(train.round), donate_argnums=1),
         evaluate=jax.jit(over_lanes(train.evaluate)),
     )
 
 
+class Loaded:
+    """A data set on the device, with the data order of its seeds."""
+
+    def __init__(self, config: Config, dataset: Dataset):
+        """Puts a data set on the default device."""
+        self.dataset = dataset
+        self.examples = Examples(
+            jnp.asarray(np.concatenate([dataset.train_images, dataset.test_images])),
+            jnp.asarray(
+                np.concatenate([dataset.train_labels, dataset.test_labels]), jnp.int32
+            ),
+        )
+        self._size = len(dataset.train_labels)
+        order = make_order(
+            size=self._size,
+            validation=config.data.validation,
+            round_steps=config.sparsity.rewire_every,
+            batch_size=config.batch_size,
+        )
+        self._parts = functools.lru_cache(jax.jit(order.parts))
+        self._rows = jax.jit(
+            lambda seed, step, train: train[order.rows(seed, step)]
+        )
+
+    def validation(self, seeds: Sequence[int]) -> Int[Array, "lanes validation"]:
+        """The examples held out, for every lane."""
+        return jnp.stack([self._parts(seed).validation for seed in seeds])
+
+    def part(self, seeds: Sequence[int]) -> Int[Array, "lanes n"]:
+        """Of every example: 0 in training, 1 held out, 2 in the test set."""
+        part = np.zeros((len(seeds), self.examples.labels.shape[0]), np.int32)
+        part[:, self._size :] = 2
+        for lane, seed in enumerate(seeds):
+            part[lane, np.asarray(self._parts(seed).validation)] = 1
+        return jnp.asarray(part)
+
+    def rows(
+        self, seeds: Sequence[int], step: int
+    ) -> Int[Array, "lanes steps batch"]:
+        """The examples of a round that begins at `step`."""
+        made = {
+            seed: self._rows(seed, step, self._parts(seed).train)
+            for seed in sorted(set(seeds))
+        }
+        return jnp.stack([made[seed] for seed in seeds])
+
+
 class Group:
     """What the trials of one compile key share in a process: programs and data."""
 
-    def __init__(
-        self, config: Config, trial: Trial, dataset: Dataset, examples: Examples
-    ):
+    def __init__(self, config: Config, trial: Trial, loaded: Loaded):
         """Prepares a group; its programs compile when they first run.
 
         Args:
             config: the experiment.
             trial: any trial of the group.
-            dataset: for shapes and normalisation.
-            examples: the same data set on the device.
+            loaded: the data set.
         """
         self.config = config
-        self.examples = examples
-        spec = make_spec(config, trial, dataset)
-        self._train = make_train(spec)
-        shape = (1, *dataset.train_images.shape[1:])
-        self._params = jax.eval_shape(
-            lambda: spec.model.init(jax.random.key(0), jnp.zeros(shape))
-        )
+        self.loaded = loaded
+        self._train = make_train(make_spec(config, trial, loaded.dataset))
+        self._params = jax.eval_shape(self._train.weights, 0, loaded.examples)
         self._programs: dict[int, Programs] = {}
 
     def programs(self, lanes: int) -> Programs:
         """The group's programs for a number of lanes."""
         if lanes not in self._programs:
-            self._programs[lanes] = programs(self._train, lanes)
+            self._programs[lanes] = make_programs(self._train, lanes)
         return self._programs[lanes]
 
-    def stack(self, trials: Sequence[Trial], lanes: int) -> Hyper:
-        """The traced values of trials, the last one repeated to fill the lanes."""
-        filled = [*trials, *[trials[-1]] * (lanes - len(trials))]
-        each = [hyper(self.config, trial, self._params) for trial in filled]
-        return jax.tree.map(lambda *xs: jnp.asarray(np.stack(xs)), *each)
+    def hyper(self, trials: Sequence[Trial]) -> Hyper:
+        """The traced values of trials, stacked."""
+        each = [hyper(self.config, trial, self._params) for trial in trials]
+        return jax.tree.map(lambda *xs: np.stack(xs), *each)
 
+    def shapes(self, trials: Sequence[Trial]) -> TrainState:
+        """Shapes and types of the state of lanes."""
+        one = jax.eval_shape(
+            self._train.init, hyper(self.config, trials[0], self._params), self._params
+        )
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((len(trials), *x.shape), x.dtype), one
+        )
 
-def on_device(dataset: Dataset) -> Examples:
-    """Put a data set on the default device."""
-    return Examples(
-        jnp.asarray(dataset.train_images),
-        jnp.asarray(dataset.train_labels, jnp.int32),
-        jnp.asarray(dataset.test_images),
-        jnp.asarray(dataset.test_labels, jnp.int32),
-    )
+    def init(self, trials: Sequence[Trial]) -> TrainState:
+        """The state of lanes before the first step.
+
+        Each is made by itself and stacked on the host: `init` runs once a trial, and
+        a program without lanes is the same whatever their number.
+        """
+        programs = self.programs(len(trials))
+        states = []
+        for trial in trials:
+            params = programs.weights(trial.seed, self.loaded.examples)
+            one = hyper(self.config, trial, self._params)
+            states.append(jax.device_get(programs.init(one, params)))
+        return jax.tree.map(lambda *xs: jnp.asarray(np.stack(xs)), *states)

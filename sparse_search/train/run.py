@@ -1,0 +1,218 @@
+"""The host loop over rounds: log, save, stop and resume.
+
+One call trains the lanes of one chunk: some trials of one group, side by side. What
+happens is told to `emit` as records, those of rounds as they end and those of trials
+at last; the caller puts them into the journals.
+"""
+
+import math
+import re
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from sparse_search import trees
+from sparse_search.config import Config
+from sparse_search.costs import flops
+from sparse_search.costs.parameters import effective
+from sparse_search.records import Record
+from sparse_search.train import results
+from sparse_search.train.checkpoint import Checkpoints, Saved
+from sparse_search.train.rounds import FinalMetrics, RoundMetrics
+from sparse_search.train.step import TrainState
+from sparse_search.train.trials import Group, Trial, growth, rewires
+
+class Chunk(NamedTuple):
+    """Trials of one group that are trained side by side.
+
+    Attributes:
+        name: unique in a workdir.
+        trials: at most as many as lanes; the last fills the lanes that are left.
+        lanes: how many are vmapped together.
+    """
+
+    name: str
+    trials: tuple[Trial, ...]
+    lanes: int
+
+    @property
+    def filled(self) -> list[Trial]:
+        """A trial for every lane."""
+        return [*self.trials, *[self.trials[-1]] * (self.lanes - len(self.trials))]
+
+
+class Stopped(Exception):
+    """Training was asked to stop; all is saved."""
+
+
+def run_chunk(
+    group: Group,
+    chunk: Chunk,
+    workdir: Path,
+    emit: Callable[[str, Record], None],
+    should_stop: Callable[[], bool],
+) -> None:
+    """Train a chunk to its end, from its newest checkpoint if there is one.
+
+    Args:
+        group: programs and data.
+        chunk: what to train.
+        workdir: for checkpoints and results.
+        emit: takes ("round", record) and ("trial", record).
+        should_stop: asked after every round.
+
+    Raises:
+        Stopped: it was asked to; the state is saved.
+    """
+    config, trials = group.config, chunk.filled
+    seeds = [trial.seed for trial in trials]
+    programs, hyper = group.programs(chunk.lanes), group.hyper(trials)
+    loaded = group.loaded
+    folder = workdir / "checkpoints" / chunk.name
+    checkpoints = Checkpoints(folder)
+    found = checkpoints.restore(group.shapes(trials))
+    if found:
+        state, saved = found
+        for record in saved.history:
+            emit("round", record)
+    else:
+        state, saved = group.init(trials), Saved(0, [], 0.0)
+    done, history, before = saved
+    history = list(history)
+    began = time.perf_counter()
+    valid = loaded.validation(seeds)
+    rounds = config.steps // config.sparsity.rewire_every
+
+    def seconds() -> float:
+        return before + time.perf_counter() - began
+
+    try:
+        while done < rounds:
+            step = done * config.sparsity.rewire_every
+            rows = loaded.rows(seeds, step)
+            state, metrics = programs.round(hyper, state, rows, valid, loaded.examples)
+            done += 1
+            new = _round_records(config, chunk, done, jax.device_get(metrics))
+            history.extend(new)
+            for record in new:
+                emit("round", record)
+            stop = should_stop()
+            if stop or (done % config.checkpoint_every == 0 and done < rounds):
+                checkpoints.save(state, Saved(done, history, seconds()))
+            if stop:
+                raise Stopped
+        part = loaded.part(seeds)
+        final = programs.evaluate(hyper, state, part, loaded.examples)
+        final, state = jax.device_get((final, state))
+        for lane, trial in enumerate(chunk.trials):
+            record = _trial_record(group, trial, lane, final, state)
+            record["wall_seconds"] = seconds() / len(chunk.trials)
+            record["lanes"], record["chunk"] = chunk.lanes, chunk.name
+            if config.save_results:
+                path = workdir / "results" / f"{trial.name}.npz"
+                results.save(path, _result(state, lane))
+            emit("trial", record)
+    finally:
+        checkpoints.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _number(value: Any) -> float | None:
+    """A JSON number; None where it is not finite."""
+    value = float(value)
+    return value if math.isfinite(value) else None
+
+
+def _round_records(
+    config: Config, chunk: Chunk, done: int, metrics: RoundMetrics
+) -> list[Record]:
+    step = done * config.sparsity.rewire_every
+    records = []
+    for lane, trial in enumerate(chunk.trials):
+        record: Record = {"trial": trial.name, "round": done, "step": step}
+        for name, values in metrics._asdict().items():
+            exact = name in ("grown", "nnz")
+            record[name] = int(values[lane]) if exact else _number(values[lane])
+        if trial.method == "dense":
+            record["nnz"] = trial.nnz
+        records.append(record)
+    return records
+
+
+def _result(state: TrainState, lane: int) -> results.Result:
+    masks = trees.named_leaves(state.sparse.masks)
+    return results.Result(
+        {k: np.asarray(v[lane]) for k, v in trees.named_leaves(state.params).items()},
+        {k: np.asarray(v[lane]) for k, v in masks.items() if v is not None},
+    )
+
+
+def chance_level(labels: np.ndarray) -> float:
+    """The highest accuracy that is not better than a constant answer.
+
+    The share of the most frequent class plus two standard errors.
+    """
+    share = float(np.bincount(labels).max() / len(labels))
+    return share + 2 * math.sqrt(share * (1 - share) / len(labels))
+
+
+def _trial_record(
+    group: Group, trial: Trial, lane: int, final: FinalMetrics, state: TrainState
+) -> Record:
+    config, dataset = group.config, group.loaded.dataset
+    metrics = {k: _number(v[lane]) for k, v in final._asdict().items()}
+    result = _result(state, lane)
+    status = "done"
+    if any(value is None for value in metrics.values()):
+        status = "diverged"
+    elif metrics["test_accuracy"] <= chance_level(dataset.test_labels):
+        status = "collapsed"
+    layers = dict(trial.counts)
+    dense = sum(v.size for k, v in result.params.items() if k not in layers)
+    masks = {
+        layer: result.masks.get(layer, np.ones(result.params[layer].shape, bool))
+        for layer in sorted(layers, key=_natural)
+    }
+    nnz = sum(int(mask.sum()) for mask in masks.values())
+    kind = growth(trial.method)
+    return {
+        "trial": trial.name,
+        "task": dataset.name,
+        "budget": trial.budget,
+        "point": trial.point,
+        "structure": trial.structure,
+        "method": trial.method,
+        "width": trial.width,
+        "depth": trial.depth,
+        "density": trial.density,
+        "allocation": trial.allocation,
+        "pattern": trial.pattern,
+        "learning_rate": trial.learning_rate,
+        "seed": trial.seed,
+        "nnz": nnz,
+        "parameters": nnz + dense,
+        "effective_parameters": effective(list(masks.values()), biases=True).parameters,
+        "steps": config.steps,
+        **metrics,
+        "train_flops": flops.train_flops(
+            kind,
+            list(layers.values()),
+            trial.sizes,
+            steps=config.steps,
+            rewires=0 if kind == "none" else rewires(config),
+            batch_size=config.batch_size,
+        ),
+        "inference_flops": flops.inference_flops(list(layers.values())),
+        "status": status,
+    }
+
+
+def _natural(layer: str) -> list[int | str]:
+    """Sorts Dense_10 behind Dense_9: layers in the order of the forward pass."""
+    parts = re.split(r"(\d+)", layer)
+    return [int(part) if part.isdigit() else part for part in parts]

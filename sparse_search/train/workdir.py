@@ -1,0 +1,140 @@
+"""A workdir: the folder that one command owns.
+
+It is claimed by a lock, holds the resolved config with its fingerprint and the
+versions it ran with, and is continued only by a config that gives the same results.
+"""
+
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sparse_search.config import Config, differences, fingerprint, to_dict
+from sparse_search.errors import UserError
+
+_PACKAGES = ("sparse_search", "jax", "jaxlib", "flax", "optax", "numpy")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        partial.write_text(json.dumps(value, indent=1) + "\n")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_config(workdir: Path) -> dict[str, Any]:
+    """The content of a workdir's config.json.
+
+    Raises:
+        UserError: the folder is no workdir.
+    """
+    path = workdir / "config.json"
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        where = "has no config.json" if workdir.is_dir() else "does not exist"
+        raise UserError(
+            f"{workdir} {where}; it is not the workdir of a train or search command."
+        ) from None
+    except ValueError:
+        raise UserError(f"{path} is damaged: it is not JSON.") from None
+
+
+@contextmanager
+def claim(workdir: Path, config: Config, command: str) -> Iterator[None]:
+    """Own a workdir while the block runs; begin it or continue it.
+
+    Raises:
+        UserError: another process owns it, it belongs to another command or a config
+            with other results, or it cannot be written.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = open(workdir / "lock", "a+")
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{workdir} cannot be a workdir: a file is there.") from None
+    except OSError as error:
+        raise UserError(
+            f"The workdir {workdir} cannot be written: {error.strerror}."
+        ) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"{workdir} is in use by {owner(workdir) or 'another process'}; wait "
+                "for it to end, or use another --workdir."
+            ) from None
+        lock.seek(0)
+        lock.truncate()
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        lock.flush()
+        _begin_or_continue(workdir, config, command)
+        yield
+
+
+def owner(workdir: Path) -> str | None:
+    """The process that owns a workdir right now, in words, or None."""
+    try:
+        with open(workdir / "lock") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return lock.read()
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def _begin_or_continue(workdir: Path, config: Config, command: str) -> None:
+    new = to_dict(config)
+    if (workdir / "config.json").exists():
+        old = read_config(workdir)
+        if old.get("command") != command:
+            raise UserError(
+                f"{workdir} belongs to a {old.get('command')} command; use another "
+                "--workdir."
+            )
+        changed = differences(old["config"], new)
+        if changed:
+            raise UserError(
+                f"{workdir} was begun with another config ({'; '.join(changed)}); use "
+                "another --workdir, or the config it was begun with."
+            )
+    elif (workdir / "trials.jsonl").exists():
+        raise UserError(
+            f"{workdir} has results but no config.json; use another --workdir."
+        )
+    content = {"schema": 1, "command": command, "fingerprint": fingerprint(new)}
+    write_json(workdir / "config.json", {**content, "config": new})
+
+
+def write_environment(workdir: Path, devices: list[str]) -> None:
+    """Record versions, devices and the commit that trials ran with, as env.json."""
+    git = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+    )
+    write_json(
+        workdir / "env.json",
+        {
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "host": socket.gethostname(),
+            "cores": os.cpu_count(),
+            "devices": devices,
+            "versions": {p: importlib.metadata.version(p) for p in _PACKAGES},
+            "commit": git.stdout.strip() or None,
+        },
+    )

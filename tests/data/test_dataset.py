@@ -1,0 +1,30 @@
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from sparse_search.data.dataset import pixel_statistics
+from sparse_search.errors import UserError
+
+
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 5), st.integers(2, 5))))
+def test_statistics_are_the_correctly_rounded_ones(images):
+    values = [Fraction(value) for value in images.ravel().tolist()]
+    mean = sum(values) / len(values)
+    variance = sum((value - mean) ** 2 for value in values) / len(values)
+    if variance == 0:
+        with pytest.raises(UserError, match="are equal"):
+            pixel_statistics(images)
+    else:
+        assert pixel_statistics(images) == (float(mean), math.sqrt(variance))
+
+
+def test_statistics_of_more_images_than_are_counted_at_once():
+    images = np.random.default_rng(0).integers(0, 256, (10_000, 3, 2), np.uint8)
+    mean, scale = pixel_statistics(images)
+    assert mean == pytest.approx(images.mean(), rel=1e-12)
+    assert scale == pytest.approx(images.std(), rel=1e-12)
