@@ -1,0 +1,164 @@
+"""What each kind of page holds, section by section."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sparse_search import records
+from sparse_search.report import interactive, method_text, page_tables
+from sparse_search.report.page import Section, embedded, live_figure, page, picture
+from sparse_search.report.plots import INTERVALS
+from sparse_search.report.series import Line
+from sparse_search.report.workdir import Workdir
+
+_CURVES_CAPTION = (
+    "Test accuracy against non-zero weights: a line a structure, a panel a method; the "
+    "thick black line is small dense, at each budget the best on validation. "
+    f"{INTERVALS} {method_text.AXIS} A click in the legend hides a line. Also as "
+    "<a href=curves.svg>SVG</a>, <a href=curves.png>PNG</a> and "
+    "<a href=curves.csv>CSV</a>."
+)
+_REGIONS_CAPTION = (
+    "Top: what a doubling of the weights changes, and how far structures with the same "
+    "number of weights lie apart, with 95 % intervals; dashed, where the two cross, "
+    "shaded its interval. Middle: the class of each budget, over all methods and in "
+    "each; a line, where R crosses 1. Bottom: best large-sparse minus best small-dense "
+    "with its 95 % interval. An interval far longer than the others leaves its panel; "
+    "the tables have its ends. Also as <a href=regions.svg>SVG</a>, "
+    "<a href=regions.png>PNG</a> and <a href=regions.json>JSON</a>."
+)
+_PROTOCOLS_CAPTION = (
+    "The same trials asked in two ways. Above, one dense shape whose density falls; "
+    "below, a fixed number of weights spread over wider and wider layers, beside the "
+    f"small dense networks of those budgets. {INTERVALS} Also as "
+    "<a href=protocols.svg>SVG</a> and <a href=protocols.png>PNG</a>."
+)
+
+
+def report_page(
+    run: Workdir,
+    lines: Sequence[Line],
+    regions: dict[str, Any],
+    verdict: Sequence[str],
+    pictures: dict[str, dict[str, bytes]],
+) -> bytes:
+    """The page of one workdir: a search, or a single run with its learning curves."""
+    sections = []
+    if run.command == "train" and run.rounds:
+        body = live_figure(
+            "learning",
+            interactive.rounds_figure(run.rounds, run.task),
+            "Training and validation accuracy at the end of every round. The test set "
+            "is evaluated once, after the last.",
+        )
+        sections.append(Section("Learning curves", body))
+    if lines and run.command != "train":
+        body = live_figure(
+            "curves", interactive.curves_figure(lines, run.task), _CURVES_CAPTION
+        )
+        sections.append(Section("Accuracy against weights", body))
+    if regions["budgets"] and run.command != "train":
+        sections.append(_regions_section(regions, pictures))
+    if "protocols" in pictures:
+        body = picture(
+            pictures["protocols"]["svg"], "the two protocols", _PROTOCOLS_CAPTION
+        )
+        sections.append(Section("Prune down, and widen at a fixed budget", body))
+    if regions["large_sparse_vs_small_dense"]:
+        body = page_tables.gap_table(regions)
+        sections.append(Section("Large-sparse against small-dense", body))
+    sections += _trials_sections(run.trials)
+    how = "" if run.command == "train" else method_text.REGIONS
+    how += method_text.rebuild("report", [run.path])
+    sections.append(Section("How this was computed", how))
+    return page(f"{run.task}: {run.name}", verdict, run.counts, sections)
+
+
+def _regions_section(
+    regions: dict[str, Any], pictures: dict[str, dict[str, bytes]]
+) -> Section:
+    body = picture(
+        pictures["regions"]["svg"], "the region map", _REGIONS_CAPTION, column=True
+    )
+    body += page_tables.boundaries_list(regions) + page_tables.regions_table(regions)
+    return Section("Region map", body)
+
+
+def _trials_sections(
+    rows: Sequence[records.Record], first: tuple[str, ...] = ()
+) -> list[Section]:
+    sections = []
+    reasons = page_tables.reasons_table(rows)
+    if reasons:
+        sections.append(Section("Trials that gave no result", reasons))
+    data = embedded("trials-data", page_tables.trials_data(rows, first))
+    sections.append(Section("Trials", data + page_tables.TRIALS_TABLE))
+    return sections
+
+
+def run_verdict(run: Workdir) -> list[str]:
+    """What a single run reached, a sentence a trial."""
+    sentences = []
+    for row in run.trials:
+        if row["status"] in ("failed", "diverged"):
+            reason = f": {row['reason']}" if row.get("reason") else ""
+            sentences.append(f"{row['trial']} {row['status']}{reason}.")
+            continue
+        collapsed = ", which is chance level" if row["status"] == "collapsed" else ""
+        density = row["density"]
+        density = "" if density is None else f" (density {100 * density:.3g} %)"
+        sentences.append(
+            f"{row['trial']} reached {100 * row['test_accuracy']:.2f} % test accuracy "
+            f"on {run.task}{collapsed}, with {row['nnz']:,} non-zero weights{density} "
+            f"after {row['steps']:,} steps."
+        )
+    return sentences
+
+
+def compare_page(
+    runs: Sequence[Workdir],
+    rows: Sequence[records.Record],
+    lines: Sequence[Line],
+    verdict: Sequence[str],
+    counts: dict[str, int],
+    out: Path,
+) -> bytes:
+    """The page of several workdirs: their curves and all their trials."""
+    task = runs[0].task
+    sections = []
+    if lines:
+        caption = (
+            "Test accuracy against non-zero weights, a colour a workdir; thick lines "
+            f"are small dense. {INTERVALS} {method_text.AXIS} Also as "
+            "<a href=curves.svg>SVG</a>, <a href=curves.png>PNG</a> and "
+            "<a href=curves.csv>CSV</a>."
+        )
+        body = live_figure("curves", interactive.curves_figure(lines, task), caption)
+        sections.append(Section("Accuracy against weights", body))
+    sections += _trials_sections(rows, ("workdir",))
+    how = method_text.rebuild("compare", [run.path for run in runs], out)
+    sections.append(Section("How this was computed", how))
+    return page(f"{task}: {len(runs)} workdirs compared", verdict, counts, sections)
+
+
+def compare_verdict(names: Sequence[str], runs: Sequence[Workdir]) -> list[str]:
+    """What each workdir holds, a sentence each."""
+    sentences = []
+    for name, run in zip(names, runs, strict=True):
+        sparse = [r for r in run.trials if r["structure"] != records.SMALL_DENSE]
+        structures = len({row["structure"] for row in sparse})
+        weights = sorted({row["nnz"] for row in run.trials if row["nnz"]})
+        span = f" with {weights[0]:,} to {weights[-1]:,} weights" if weights else ""
+        sentences.append(
+            f"{name}: {len(run.trials):,} trials of {structures} sparse "
+            f"structure{'s' if structures != 1 else ''}"
+            f"{' and small dense' if len(sparse) < len(run.trials) else ''}{span}."
+        )
+    return sentences
+
+
+def distinct_names(runs: Sequence[Workdir]) -> list[str]:
+    """The folders' own names, or their paths where two are the same."""
+    counts = Counter(run.name for run in runs)
+    return [run.name if counts[run.name] == 1 else str(run.path) for run in runs]

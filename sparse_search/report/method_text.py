@@ -1,0 +1,50 @@
+"""How the numbers were computed, in short, for the foot of the page (HTML)."""
+
+import html
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+REGIONS = """
+<dl>
+<dt>Weight effect w</dt><dd>The change of test accuracy per doubling of nnz, each
+sparse structure against itself at the neighbouring budgets, averaged over
+structures.</dd>
+<dt>Structure effect</dt><dd>The standard deviation between the sparse structures at
+exactly the same nnz, corrected for the noise of seeds.</dd>
+<dt>Dominance R</dt><dd>|w| divided by the structure effect: how many structure standard
+deviations one doubling of the weights is worth. R&nbsp;=&nbsp;1 is a convention; a
+class is <em>fragile</em> when it changes at ½ or 2, on another scale, or when one
+structure or method is left out.</dd>
+<dt>Classes</dt><dd>Weight-dominated: w is not 0 and R&nbsp;&gt;&nbsp;1, both with
+confidence. Structure-dominated: the structure effect is significant (Holm-corrected
+over budgets) and R&nbsp;&lt;&nbsp;1 with confidence. Balanced: both significant, and R
+between ½ and 2 with 1 in its interval. Saturated: neither, and both narrowly around 0.
+Undetermined: too few seeds or structures to tell; the remarks say how many it would
+take.</dd>
+<dt>Large-sparse against small-dense</dt><dd>At each nnz the best sparse structure and
+the best small dense network, both chosen on validation, compared on test over paired
+seeds. The gain is in doublings: how many times more weights small-dense needs for the
+same accuracy (≥ where the dense curve ends first).</dd>
+<dt>Intervals</dt><dd>95 %, over seeds, for the declared structures as a fixed set.
+Accuracies are final test accuracies, evaluated once, at the end of each trial.</dd>
+</dl>
+"""
+
+AXIS = (
+    "The accuracy axis is spaced by the logarithm of the error, so that differences "
+    "near the ceiling can be seen."
+)
+
+
+def rebuild(command: str, paths: Sequence[Path], out: Path | None = None) -> str:
+    """The command that makes this page again from the journals."""
+    words = " ".join(shlex.quote(str(path)) for path in paths)
+    if out is not None:
+        words += f" --out={shlex.quote(str(out))}"
+    return (
+        "<p>Everything here is computed from <code>trials.jsonl</code> and "
+        "<code>rounds.jsonl</code> of the workdir; the same journals give the same "
+        "bytes. To make it again:</p>"
+        f"<pre>sparse-search {html.escape(f'{command} {words}')}</pre>"
+    )

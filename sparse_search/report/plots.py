@@ -1,0 +1,164 @@
+"""Accuracy against non-zero weights, drawn with matplotlib."""
+
+import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sparse_search.report import style
+from sparse_search.report.series import Line, budgets_of, in_panel, panels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+INTERVALS = "Bars: 95 % intervals over seeds (none with one seed)."
+PANEL_LETTERS = 24
+_LEGEND_LETTERS = 44
+
+
+def render(draw: Callable[[], "Figure"]) -> dict[str, bytes]:
+    """The figure that `draw` makes, as {"png": ..., "svg": ...}."""
+    files = {}
+    with style.paper():
+        figure = draw()
+        for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, metadata=metadata)
+            files[kind] = buffer.getvalue()
+    return files
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure in inches, apart from pyplot's state and from any display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def draw_curves(lines: Sequence[Line], task: str) -> "Figure":
+    """One panel a method, one line a structure; small dense, thick, in each panel."""
+    if not lines:
+        return draw_message(f"No trial of {task} has a test accuracy.")
+    names = panels(lines)
+    across = min(len(names), 4)
+    down = -(-len(names) // across)
+    inches = 3.5 if across == 1 else 7.0
+    labels = len({line.label for line in lines})
+    entries = -(-labels // legend_columns(lines, inches))
+    figure = new_figure(inches, 2.25 * down + 0.5 + 0.135 * entries)
+    grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+    for axes, name in zip(grid.flat, names, strict=False):
+        for line in in_panel(lines, name):
+            draw_line(axes, line)
+        if len(names) > 1:
+            axes.set_title(style.text(style.short(name, PANEL_LETTERS)))
+        accuracy_axis(axes, lines)
+        log_axis(axes, nnz_ticks(lines, 7 if across < 3 else 5), style.number)
+    for axes in grid.flat[len(names) :]:
+        axes.set_axis_off()
+    for axes in grid[-1]:
+        axes.set_xlabel("non-zero weights (nnz)")
+    for axes in grid[:, 0]:
+        axes.set_ylabel(f"{style.text(task)} test accuracy (%)")
+    legend(figure, lines, inches)
+    return figure
+
+
+def draw_message(message: str) -> "Figure":
+    """A sentence in place of a figure for which there is no data."""
+    figure = new_figure(3.5, 1.0)
+    figure.text(0.5, 0.5, style.text(message), ha="center", va="center", wrap=True)
+    return figure
+
+
+def draw_line(axes: "Axes", line: Line) -> None:
+    """One line with its markers and intervals."""
+    known = [
+        (dot.x, style.height(dot.low), style.height(dot.high))
+        for dot in line.dots
+        if dot.low is not None and dot.high is not None
+    ]
+    if known:
+        axes.vlines(
+            *zip(*known, strict=True),
+            color=line.colour,
+            linewidth=1.2 if line.thick else 0.7,
+            alpha=0.75,
+        )
+    axes.plot(
+        [dot.x for dot in line.dots],
+        [style.height(dot.value) for dot in line.dots],
+        **_look(line),
+    )
+
+
+def _look(line: Line) -> dict[str, Any]:
+    return {
+        "color": line.colour,
+        "marker": style.MARKERS[line.marker],
+        "linestyle": style.DASHES[line.dash],
+        "linewidth": 2.0 if line.thick else 1.1,
+        **style.EDGE,
+    }
+
+
+def accuracy_axis(axes: "Axes", lines: Sequence[Line]) -> None:
+    """Labels the y axis, drawn by `style.height`, with accuracies in percent.
+
+    The means set its limits; an interval may leave the panel, since one collapsed seed
+    among three makes an interval that would flatten everything else.
+    """
+    values = [dot.value for line in lines for dot in line.dots]
+    heights = [style.height(value) for value in values]
+    room = 0.1 * (max(heights) - min(heights)) + 0.02
+    axes.set_ylim(min(heights) - room, max(heights) + room)
+    ticks = style.accuracy_ticks(values)
+    axes.set_yticks(
+        [style.height(tick) for tick in ticks], [style.percent(tick) for tick in ticks]
+    )
+    axes.grid(axis="y")
+
+
+def nnz_ticks(lines: Sequence[Line], most: int) -> list[float]:
+    """The budgets of `lines`, and what small dense has beyond, at most about `most`."""
+    budgets = budgets_of(lines)
+    dense = [dot.x for line in lines if line.thick for dot in line.dots]
+    if budgets:
+        # Within the budgets small dense is up to 2 % beside them.
+        low, high = budgets[0] / 1.1, budgets[-1] * 1.1
+        dense = [nnz for nnz in dense if not low < nnz < high]
+    return style.thinned([*budgets, *dense], most)
+
+
+def log_axis(
+    axes: "Axes", ticks: Sequence[float], form: Callable[[float], str]
+) -> None:
+    """A log2 x axis with exactly these ticks, labelled by `form`."""
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ticks, [form(tick) for tick in ticks])
+    axes.minorticks_off()
+
+
+def legend_columns(lines: Sequence[Line], inches: float) -> int:
+    """How many legend entries fit beside each other: a letter is about 4 points."""
+    longest = min(max(len(line.label) for line in lines), _LEGEND_LETTERS)
+    return max(1, int((72 * inches + 13) / (4.0 * longest + 37)))
+
+
+def legend(figure: "Figure | SubFigure", lines: Sequence[Line], inches: float) -> None:
+    """One entry a label, below the panels, where it can cover no data."""
+    from matplotlib.lines import Line2D
+
+    shown: dict[str, Line] = {}
+    for line in lines:
+        shown.setdefault(line.label, line)
+    figure.legend(
+        [Line2D([], [], **_look(line)) for line in shown.values()],
+        [style.text(style.short(label, _LEGEND_LETTERS)) for label in shown],
+        loc="outside lower center",
+        ncols=min(legend_columns(lines, inches), len(shown)),
+        title="mean and 95 % interval over seeds",
+    )

@@ -1,0 +1,102 @@
+"""What a report reads from a workdir: the command, the task and the journals."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from sparse_search import records
+from sparse_search.errors import UserError
+
+
+class Workdir(NamedTuple):
+    """One workdir, read.
+
+    Attributes:
+        path: the folder.
+        command: "search" or "train".
+        task: the data set, e.g. "digits".
+        trials: the last record of every finished trial, sorted by `row_order`.
+        rounds: of a single run, the last record of every round, in order.
+    """
+
+    path: Path
+    command: str
+    task: str
+    trials: list[records.Record]
+    rounds: list[records.Record]
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.resolve().name or str(self.path)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of trials with each status, all of `records.STATUSES`."""
+        found = Counter(row["status"] for row in self.trials)
+        return {status: found[status] for status in records.STATUSES}
+
+
+def row_order(row: records.Record) -> tuple:
+    """The key that rows are sorted by: structure, point, seed, then the trial."""
+    seed = row["seed"]
+    return (
+        str(row["structure"]),
+        str(row["point"]),
+        seed is None,
+        seed or 0,
+        row["trial"],
+    )
+
+
+def read(path: Path) -> Workdir:
+    """Reads the workdir at `path`.
+
+    Raises:
+        UserError: `path` is missing, is no workdir, or has no finished trial.
+    """
+    if not path.is_dir():
+        raise UserError(
+            f"There is no workdir {path}; `sparse-search search --config=FILE "
+            f"--workdir={path}` makes one."
+        )
+    config = _read_config(path)
+    trials = sorted(records.read_trials(path).values(), key=row_order)
+    if not trials:
+        raise UserError(
+            f"{path} has no finished trial yet ({path / 'trials.jsonl'} is missing or "
+            "empty); repeat the command that made it, which continues where it stopped."
+        )
+    tasks = sorted({str(row.get("task")) for row in trials})
+    if len(tasks) > 1:
+        raise UserError(
+            f"{path} mixes the tasks {', '.join(tasks)}; a report is of one task, so "
+            "give each task a workdir of its own."
+        )
+    command = str(config.get("command", "search"))
+    # A search has a line for every round of thousands of trials, and shows none.
+    rounds = records.read_rounds(path) if command == "train" else {}
+    return Workdir(
+        path, command, tasks[0], trials, [rounds[key] for key in sorted(rounds)]
+    )
+
+
+def _read_config(path: Path) -> dict:
+    file = path / "config.json"
+    try:
+        config = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is not a workdir: it has no config.json, which `sparse-search "
+            "search` and `sparse-search train` write; give the folder that was passed "
+            "as --workdir."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{file} cannot be read ({error}); restore it, or repeat the command that "
+            "made the workdir in a new folder."
+        ) from None
+    if not isinstance(config, dict):
+        raise UserError(f"{file} is not the config of a workdir; restore it.")
+    return config

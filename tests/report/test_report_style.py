@@ -1,0 +1,54 @@
+import pytest
+
+from sparse_search.report import style
+
+
+@pytest.mark.parametrize(
+    "values",
+    [(0.1, 0.98), (0.961, 0.979), (0.5, 0.52), (0.9991, 0.9999), (0.3,), (1.0, 1.0)],
+)
+def test_accuracy_ticks_are_few_apart_and_near_the_data(values):
+    ticks = style.accuracy_ticks(values)
+    assert 1 <= len(ticks) <= 8
+    assert ticks == sorted(set(ticks))
+    labels = [style.percent(tick) for tick in ticks]
+    assert len(set(labels)) == len(labels)
+
+
+def test_better_is_higher_and_perfect_is_finite():
+    heights = [style.height(a) for a in (-0.1, 0.0, 0.5, 0.9, 0.999, 1.0)]
+    assert heights[0] == heights[1] == 0
+    assert heights[1:] == sorted(heights[1:])
+    assert heights[-1] == pytest.approx(5)
+
+
+@pytest.mark.parametrize(
+    "value, shown",
+    [(512, "512"), (8192, "8192"), (16384, "16.4k"), (1_048_576, "1.05M"), (2e9, "2G")],
+)
+def test_numbers_are_short(value, shown):
+    assert style.number(value) == shown
+
+
+def test_thinned_keeps_few_and_the_first():
+    assert style.thinned([512, 1024, 2048, 4096], 3) == [512, 1024, 2048, 4096]
+    assert style.thinned([2**n for n in range(30)], 5)[0] == 1
+    assert len(style.thinned([2**n for n in range(30)], 5)) <= 6
+    assert style.thinned([7, 7], 5) == [7]
+
+
+def test_names_are_safe_for_matplotlib_and_short():
+    assert style.text("$x$") == r"\$x\$"
+    assert style.text("_hidden").startswith(" ")
+    assert style.short("package.module:factory", 8) == "…factory"
+    assert style.short("rigl", 8) == "rigl"
+
+
+def test_a_sequence_goes_from_dark_to_light():
+    def luminance(colour):
+        r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+        return 0.3 * r + 0.59 * g + 0.11 * b
+
+    for count in (2, 4, 12):
+        shades = [luminance(style.sequence(i, count)) for i in range(count)]
+        assert shades == sorted(shades)
