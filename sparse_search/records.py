@@ -3,12 +3,15 @@
 A workdir has two journals: `trials.jsonl`, a line per finished trial, and
 `rounds.jsonl`, a line per round of every trial. Lines are only ever appended. A
 later line for the same trial (or the same trial and round) supersedes an earlier
-one, and a last line that was torn by a crash is cut off when the journal is opened
-for writing and skipped when it is read.
+one, and a last line that was torn by a crash is skipped when the journal is read and
+cut off before it is written again. A third journal, `plan.jsonl`, holds a line per
+chunk: which trials are trained side by side, written before their first step.
 
 This module and everything above it in `analysis` and `report` run without JAX.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -56,39 +59,61 @@ Record = dict[str, Any]
 
 
 class Journal:
-    """An append-only file of JSON lines, each flushed to the disk as it is written.
+    """An append-only file of JSON lines, shared by the processes of one command.
 
-    Opening cuts off a torn last line. A line is written by one `write` call, so that
-    a reader sees whole lines or a torn last one, never a mixture.
+    Every line is written under a lock, whole, and flushed to the disk. What a process
+    that was killed left of a line is cut off before the next one is written.
     """
 
     def __init__(self, path: Path):
         """Opens `path` for appending, creating it if needed."""
-        self._path = path
-        self._file = open(path, "ab", buffering=0)
-        self._cut_torn_line()
-
-    def _cut_torn_line(self) -> None:
-        data = self._path.read_bytes()
-        if data and not data.endswith(b"\n"):
-            os.truncate(self._path, data.rfind(b"\n") + 1)
+        self._file = open(path, "a+b", buffering=0)
 
     def append(self, record: Record) -> None:
         """Writes one record; on failure (a full disk) the file ends as before."""
-        line = json.dumps({"schema": SCHEMA, **record}, allow_nan=True) + "\n"
-        data = line.encode()
-        end = os.fstat(self._file.fileno()).st_size
+        line = json.dumps({"schema": SCHEMA, **record}) + "\n"
+        file = self._file
+        fcntl.flock(file, fcntl.LOCK_EX)
         try:
-            while data:
-                data = data[self._file.write(data) :]
-            os.fsync(self._file.fileno())
-        except OSError:
-            os.truncate(self._path, end)
-            raise
+            end = self._end_of_last_line()
+            try:
+                data = line.encode()
+                while data:
+                    data = data[file.write(data) :]
+                os.fsync(file.fileno())
+            except OSError:
+                with contextlib.suppress(OSError):
+                    file.truncate(end)
+                raise
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+    def _end_of_last_line(self) -> int:
+        file = self._file
+        end = file.seek(0, os.SEEK_END)
+        whole = end
+        while whole:
+            file.seek(whole - 1)
+            if file.read(1) == b"\n":
+                break
+            whole -= 1
+        if whole < end:
+            file.truncate(whole)
+        return whole
 
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+
+@contextlib.contextmanager
+def open_journal(path: Path) -> Iterator[Journal]:
+    """A journal to append to, closed at the end of the block."""
+    journal = Journal(path)
+    try:
+        yield journal
+    finally:
+        journal.close()
 
 
 def read(path: Path) -> Iterator[Record]:
@@ -133,3 +158,28 @@ def read_rounds(workdir: Path) -> dict[tuple[str, int], Record]:
         (record["trial"], record["round"]): record
         for record in read(workdir / "rounds.jsonl")
     }
+
+
+def read_plan(workdir: Path) -> dict[str, Record]:
+    """The chunks of a workdir, by name."""
+    return {record["chunk"]: record for record in read(workdir / "plan.jsonl")}
+
+
+class Tail:
+    """The records that were appended to a journal since the last look."""
+
+    def __init__(self, path: Path):
+        """Begins at the end of what is there now."""
+        self._path = path
+        self._read = path.stat().st_size if path.exists() else 0
+
+    def new(self) -> list[Record]:
+        """The whole lines that are new."""
+        if not self._path.exists():
+            return []
+        with open(self._path, "rb") as file:
+            file.seek(self._read)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read += len(whole)
+        return [json.loads(line) for line in whole.splitlines()]

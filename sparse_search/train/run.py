@@ -1,10 +1,11 @@
 """The host loop over rounds: log, save, stop and resume.
 
-One call trains the lanes of one chunk: some trials of one group, side by side. What
-happens is told to `emit` as records, those of rounds as they end and those of trials
-at last; the caller puts them into the journals.
+One call trains the lanes of one chunk: some trials of one group, side by side. It
+appends to the journals: a record per round as it ends, a record per trial at last.
 """
 
+import contextlib
+import dataclasses
 import math
 import re
 import shutil
@@ -20,7 +21,7 @@ from sparse_search import trees
 from sparse_search.config import Config
 from sparse_search.costs import flops
 from sparse_search.costs.parameters import effective
-from sparse_search.records import Record
+from sparse_search.records import Record, open_journal, read_rounds
 from sparse_search.train import results
 from sparse_search.train.checkpoint import Checkpoints, Saved
 from sparse_search.train.rounds import FinalMetrics, RoundMetrics
@@ -46,6 +47,19 @@ class Chunk(NamedTuple):
         return [*self.trials, *[self.trials[-1]] * (self.lanes - len(self.trials))]
 
 
+def plan_record(config: Config, chunk: Chunk, **more: Any) -> Record:
+    """What the plan says of a chunk, before its first step."""
+    return {
+        "chunk": chunk.name,
+        "group": chunk.trials[0].group,
+        "lanes": chunk.lanes,
+        "rounds": config.steps // config.sparsity.rewire_every,
+        "names": [trial.name for trial in chunk.trials],
+        **more,
+        "trials": [dataclasses.asdict(trial) for trial in chunk.trials],
+    }
+
+
 class Stopped(Exception):
     """Training was asked to stop; all is saved."""
 
@@ -54,8 +68,8 @@ def run_chunk(
     group: Group,
     chunk: Chunk,
     workdir: Path,
-    emit: Callable[[str, Record], None],
     should_stop: Callable[[], bool],
+    on_record: Callable[[str, Record], None] = lambda kind, record: None,
 ) -> None:
     """Train a chunk to its end, from its newest checkpoint if there is one.
 
@@ -63,8 +77,8 @@ def run_chunk(
         group: programs and data.
         chunk: what to train.
         workdir: for checkpoints and results.
-        emit: takes ("round", record) and ("trial", record).
         should_stop: asked after every round.
+        on_record: is told ("round", record) and ("trial", record) as they happen.
 
     Raises:
         Stopped: it was asked to; the state is saved.
@@ -74,27 +88,29 @@ def run_chunk(
     programs, hyper = group.programs(chunk.lanes), group.hyper(trials)
     loaded = group.loaded
     folder = workdir / "checkpoints" / chunk.name
-    checkpoints = Checkpoints(folder)
-    found = checkpoints.restore(group.shapes(trials))
-    if found:
-        state, saved = found
-        for record in saved.history:
-            emit("round", record)
-    else:
-        state, saved = group.init(trials), Saved(0, [], 0.0)
-    done, history, before = saved
-    history = list(history)
-    began = time.perf_counter()
-    valid = loaded.validation(seeds)
-    rounds = config.steps // config.sparsity.rewire_every
+    with contextlib.ExitStack() as stack:
+        files = {
+            kind: stack.enter_context(open_journal(workdir / f"{kind}s.jsonl"))
+            for kind in ("round", "trial")
+        }
 
-    def seconds() -> float:
-        return before + time.perf_counter() - began
+        def emit(kind: str, record: Record) -> None:
+            files[kind].append(record)
+            on_record(kind, record)
 
-    try:
-        while done < rounds:
-            step = done * config.sparsity.rewire_every
-            rows = loaded.rows(seeds, step)
+        checkpoints = stack.enter_context(contextlib.closing(Checkpoints(folder)))
+        found = checkpoints.restore(group.shapes(trials))
+        if found:
+            state, saved = found
+            _complete(workdir, saved.history, emit)
+        else:
+            state, saved = group.init(trials), Saved(0, [], 0.0)
+        done, history, before = saved
+        history = list(history)
+        began = time.perf_counter()
+        valid = loaded.validation(seeds)
+        while done < config.steps // config.sparsity.rewire_every:
+            rows = loaded.rows(seeds, done * config.sparsity.rewire_every)
             state, metrics = programs.round(hyper, state, rows, valid, loaded.examples)
             done += 1
             new = _round_records(config, chunk, done, jax.device_get(metrics))
@@ -102,24 +118,34 @@ def run_chunk(
             for record in new:
                 emit("round", record)
             stop = should_stop()
-            if stop or (done % config.checkpoint_every == 0 and done < rounds):
-                checkpoints.save(state, Saved(done, history, seconds()))
+            if stop or done % config.checkpoint_every == 0:
+                seconds = before + time.perf_counter() - began
+                checkpoints.save(state, Saved(done, history, seconds))
             if stop:
                 raise Stopped
         part = loaded.part(seeds)
         final = programs.evaluate(hyper, state, part, loaded.examples)
         final, state = jax.device_get((final, state))
+        seconds = before + time.perf_counter() - began
         for lane, trial in enumerate(chunk.trials):
-            record = _trial_record(group, trial, lane, final, state)
-            record["wall_seconds"] = seconds() / len(chunk.trials)
+            result = _result(state, lane)
+            record = _trial_record(group, trial, lane, final, result)
+            record["wall_seconds"] = seconds / len(chunk.trials)
             record["lanes"], record["chunk"] = chunk.lanes, chunk.name
             if config.save_results:
-                path = workdir / "results" / f"{trial.name}.npz"
-                results.save(path, _result(state, lane))
+                results.save(workdir / "results" / f"{trial.name}.npz", result)
             emit("trial", record)
-    finally:
-        checkpoints.close()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _complete(
+    workdir: Path, history: list[Record], emit: Callable[[str, Record], None]
+) -> None:
+    """Journal the rounds of a checkpoint that a crash kept from the journal."""
+    known = set(read_rounds(workdir))
+    for record in history:
+        if (record["trial"], record["round"]) not in known:
+            emit("round", record)
 
 
 def _number(value: Any) -> float | None:
@@ -161,12 +187,35 @@ def chance_level(labels: np.ndarray) -> float:
     return share + 2 * math.sqrt(share * (1 - share) / len(labels))
 
 
+def trial_fields(trial: Trial, task: str) -> Record:
+    """What a record says of a trial whatever comes of it."""
+    return {
+        "trial": trial.name,
+        "task": task,
+        "budget": trial.budget,
+        "point": trial.point,
+        "structure": trial.structure,
+        "method": trial.method,
+        "width": trial.width,
+        "depth": trial.depth,
+        "density": trial.density,
+        "allocation": trial.allocation,
+        "pattern": trial.pattern,
+        "learning_rate": trial.learning_rate,
+        "seed": trial.seed,
+        "nnz": trial.nnz,
+    }
+
+
 def _trial_record(
-    group: Group, trial: Trial, lane: int, final: FinalMetrics, state: TrainState
+    group: Group,
+    trial: Trial,
+    lane: int,
+    final: FinalMetrics,
+    result: results.Result,
 ) -> Record:
     config, dataset = group.config, group.loaded.dataset
     metrics = {k: _number(v[lane]) for k, v in final._asdict().items()}
-    result = _result(state, lane)
     status = "done"
     if any(value is None for value in metrics.values()):
         status = "diverged"
@@ -181,19 +230,7 @@ def _trial_record(
     nnz = sum(int(mask.sum()) for mask in masks.values())
     kind = growth(trial.method)
     return {
-        "trial": trial.name,
-        "task": dataset.name,
-        "budget": trial.budget,
-        "point": trial.point,
-        "structure": trial.structure,
-        "method": trial.method,
-        "width": trial.width,
-        "depth": trial.depth,
-        "density": trial.density,
-        "allocation": trial.allocation,
-        "pattern": trial.pattern,
-        "learning_rate": trial.learning_rate,
-        "seed": trial.seed,
+        **trial_fields(trial, dataset.name),
         "nnz": nnz,
         "parameters": nnz + dense,
         "effective_parameters": effective(list(masks.values()), biases=True).parameters,

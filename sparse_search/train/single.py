@@ -1,7 +1,6 @@
 """One training run in a workdir of its own."""
 
 import dataclasses
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +12,15 @@ from sparse_search.data.dataset import Dataset
 from sparse_search.errors import UserError, nearest
 from sparse_search.records import Record
 from sparse_search.train import workdir as workdirs
-from sparse_search.train.journals import open_journals
-from sparse_search.train.run import Chunk, run_chunk
-from sparse_search.train.trials import Group, Loaded, Trial, check, single_trial
+from sparse_search.train.run import Chunk, plan_record, run_chunk
+from sparse_search.train.trials import (
+    Group,
+    Loaded,
+    Trial,
+    check,
+    single_trial,
+    trial_from_json,
+)
 
 _CHUNK = "single"
 
@@ -26,33 +31,29 @@ def load_dataset(config: Config) -> Dataset:
     return load(config.data.data_dir)
 
 
-def from_search(folder: Path, trial: str) -> tuple[Config, Trial, int]:
-    """The config, the trial and the number of lanes that repeat a search's trial.
+def from_search(folder: Path, trial: str) -> tuple[Config, Trial]:
+    """The config (with its number of lanes) and the trial that repeat a search's.
 
     Raises:
         UserError: there is no such trial.
     """
     content = workdirs.read_config(folder)
-    planned: dict[str, Record] = {
-        t["name"]: {**t, "lanes": plan["lanes"]}
-        for plan in records.read(folder / "plan.jsonl")
-        for t in plan["trials"]
-    }
+    planned: dict[str, tuple[Trial, int]] = {}
+    for chunk in records.read_plan(folder).values():
+        for fields in chunk["trials"]:
+            trial_ = trial_from_json(fields)
+            planned[trial_.name] = trial_, chunk["lanes"]
     if trial not in planned:
         raise UserError(
             f"{folder} has no trial {trial!r} among its {len(planned)}."
             f"{nearest(trial, planned)}"
         )
-    record = planned[trial]
+    same, lanes = planned[trial]
     config = freeze(content["config"])
-    fields = {f.name: record[f.name] for f in dataclasses.fields(Trial)}
-    fields["counts"] = tuple((k, v) for k, v in fields["counts"])
-    fields["sizes"] = tuple(fields["sizes"])
-    same = Trial(**fields)
     config = dataclasses.replace(
         config,
         seed=same.seed,
-        lanes=record["lanes"],
+        lanes=lanes,
         model=dataclasses.replace(config.model, width=same.width, depth=same.depth),
         optimizer=dataclasses.replace(
             config.optimizer, learning_rate=same.learning_rate
@@ -64,7 +65,7 @@ def from_search(folder: Path, trial: str) -> tuple[Config, Trial, int]:
             allocation=same.allocation or config.sparsity.allocation,
         ),
     )
-    return config, same, record["lanes"]
+    return config, same
 
 
 def train(
@@ -94,40 +95,49 @@ def train(
     dataset = load_dataset(config)
     check(config, dataset)
     trial = trial or single_trial(config, dataset)
-    with workdirs.claim(workdir, config, "train"), open_journals(workdir) as journals:
-        if trial.name in journals.trials:
-            return journals.trials[trial.name]
+    with workdirs.claim(workdir, config, "train"):
+        done = records.read_trials(workdir)
+        if trial.name in done:
+            return done[trial.name]
         workdirs.write_environment(workdir, [str(d) for d in jax.devices()])
-        loaded = Loaded(config, dataset)
-        lanes = config.lanes or 1
-        chunk = Chunk(_CHUNK, (trial,), lanes)
-        plan = {
-            "chunk": _CHUNK,
-            "group": trial.group,
-            "lanes": lanes,
-            "rounds": config.steps // config.sparsity.rewire_every,
-            "trials": [{"name": trial.name, **dataclasses.asdict(trial)}],
-        }
-        if not (workdir / "plan.jsonl").exists():
-            journal = records.Journal(workdir / "plan.jsonl")
-            journal.append(plan)
-            journal.close()
-        from tensorboardX import SummaryWriter
-
-        began = time.time()
-        with SummaryWriter(str(workdir / "tb"), flush_secs=10) as board:
-            told = set()
+        chunk = Chunk(_CHUNK, (trial,), config.lanes or 1)
+        if _CHUNK not in records.read_plan(workdir):
+            with records.open_journal(workdir / "plan.jsonl") as plan:
+                plan.append(plan_record(config, chunk))
+        group = Group(config, trial, Loaded(config, dataset))
+        with _Board(workdir / "tb") as board:
 
             def emit(kind: str, record: Record) -> None:
-                journals.write(kind, record)
-                if kind == "round" and record["round"] not in told:
-                    told.add(record["round"])
+                board.write(kind, record)
+                if kind == "round":
                     on_round(record)
-                    for name, value in record.items():
-                        if isinstance(value, int | float) and name != "step":
-                            board.add_scalar(
-                                name, value, record["step"], walltime=began
-                            )
 
-            run_chunk(Group(config, trial, loaded), chunk, workdir, emit, should_stop)
-        return journals.trials[trial.name]
+            run_chunk(group, chunk, workdir, should_stop, emit)
+        return records.read_trials(workdir)[trial.name]
+
+
+class _Board:
+    """TensorBoard's scalars of a run, a point a round."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def __enter__(self) -> "_Board":
+        from tensorboardX import SummaryWriter
+
+        self._writer = SummaryWriter(str(self._folder), flush_secs=10)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._writer.close()
+
+    def write(self, kind: str, record: Record) -> None:
+        if kind == "round":
+            for name in ("train", "valid"):
+                for metric in ("loss", "accuracy"):
+                    value = record[f"{name}_{metric}"]
+                    if value is not None:
+                        tag = f"{metric}/{name}"
+                        self._writer.add_scalar(tag, value, record["step"])
+            self._writer.add_scalar("sparsity/grown", record["grown"], record["step"])
+            self._writer.add_scalar("sparsity/nnz", record["nnz"], record["step"])

@@ -98,6 +98,12 @@ class Trial:
         return f"{self.method}-w{self.width}-d{self.depth}"
 
 
+def trial_from_json(fields: dict[str, Any]) -> Trial:
+    """The trial that `dataclasses.asdict` and JSON were made from."""
+    counts = tuple((layer, count) for layer, count in fields["counts"])
+    return Trial(**{**fields, "counts": counts, "sizes": tuple(fields["sizes"])})
+
+
 @functools.lru_cache(maxsize=512)
 def parameter_shapes(
     model: str, width: int, depth: int, classes: int, example: tuple[int, ...]

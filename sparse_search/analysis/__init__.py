@@ -1,0 +1,1 @@
+"""What the trials say: regions, comparisons and curves, from records alone."""

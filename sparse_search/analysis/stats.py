@@ -1,0 +1,189 @@
+"""Small-sample statistics: intervals that cover with few seeds and structures.
+
+Percentile bootstraps over three seeds or five structures do not cover; everything
+here is a t, F or noncentral chi-square statement instead.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
+
+CONFIDENCE = 0.95
+FEWEST = 5
+"""Degrees of freedom below which a variance of 0, or one divided by, says nothing.
+
+Accuracies are multiples of 1 / test size: two or three seeds agree by accident.
+"""
+
+# Quadrature over the unknown error variance, by its probability.
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
+_NODES, _WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2
+# Where a distribution is represented by equally likely values.
+LEVELS = (np.arange(81) + 0.5) / 81
+# Tails are needed to 0.0025, so the grid is finer there than at its middle.
+_GRID = special.ndtr(np.linspace(-3.5, 3.5, 64))
+
+
+def t_interval(
+    values: ArrayLike, confidence: float = CONFIDENCE
+) -> tuple[float, float, float]:
+    """The mean of some values and its t interval; NaN limits for a single value."""
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return np.nan, np.nan, np.nan
+    mean = float(values.mean())
+    if len(values) == 1:
+        return mean, np.nan, np.nan
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    half = float(t_quantile(len(values) - 1, confidence) * error)
+    return mean, mean - half, mean + half
+
+
+def t_quantile(dof: float, confidence: float = CONFIDENCE) -> float:
+    """The two-sided quantile: an interval is the estimate ± this × standard error."""
+    return float(special.stdtrit(dof, (1 + confidence) / 2))
+
+
+def holm(p: ArrayLike) -> np.ndarray:
+    """Holm's step-down adjusted p values; NaN (not tested) stays NaN, uncounted."""
+    p = np.asarray(p, float)
+    adjusted = np.full(p.shape, np.nan)
+    order = [i for i in np.argsort(p) if np.isfinite(p[i])]
+    highest = 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - rank) * p[i]))
+        adjusted[i] = highest
+    return adjusted
+
+
+def t_values(mean: float, variance: float, dof: float) -> np.ndarray:
+    """`LEVELS` equally likely values of a mean, given its estimate."""
+    if variance <= 0:
+        return np.full(len(LEVELS), mean)
+    return mean + np.sqrt(variance) * special.stdtrit(dof, LEVELS)
+
+
+def noncentral_cdf(x: np.ndarray, dof: int, noncentrality: np.ndarray) -> np.ndarray:
+    """The noncentral chi-square distribution function, fast at any noncentrality.
+
+    The exact series is slow where it has many terms; there Sankaran's normal
+    approximation (Biometrika 50, 1963) agrees to 0.001.
+    """
+    mean = dof + noncentrality
+    double = dof + 2 * noncentrality
+    power = 1 - 2 / 3 * mean * (dof + 3 * noncentrality) / double**2
+    p = double / mean**2
+    m = (power - 1) * (1 - 3 * power)
+    centre = 1 + power * p * (power - 1 - (2 - power) * m * p / 2)
+    scale = power * np.sqrt(2 * p) * (1 + m * p / 2)
+    cdf = special.ndtr(((x / mean) ** power - centre) / scale)
+    short = mean < 40
+    cdf[short] = special.chndtr(x[short], dof, noncentrality[short])
+    return cdf
+
+
+def sd_distribution(
+    rms: float, groups: int, replicates: float, error: float, dof: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The confidence distribution of the standard deviation between fixed groups.
+
+    With n replicates, n (G−1) rms² / error is noncentral chi-square, noncentrality
+    n (G−1) sd² / error. The error variance is itself an estimate, and is integrated
+    over its chi-square; at sd = 0 that is the F test, at a large sd the t interval.
+
+    Args:
+        rms: standard deviation of the observed group means, noise included.
+        groups: G.
+        replicates: n, the values that a group mean is over.
+        error: estimated error variance of one value.
+        dof: its degrees of freedom.
+
+    Returns:
+        Values of the standard deviation (increasing) and their probabilities.
+    """
+    if error <= 0:
+        return np.array([rms, rms]), np.array([0.0, 1.0])
+    p = groups - 1
+    noise = error / replicates
+    # Less spread than noise alone would give says nothing more than "as much":
+    # without this, lucky tables would get absurdly narrow intervals.
+    observed = max(rms**2, noise)
+    centre = np.sqrt(observed - noise)
+    flat = noise * np.sqrt(2 / p)
+    scale = max(np.sqrt(noise / p), flat / max(centre, np.sqrt(flat)))
+    grid = np.maximum(centre + 1.5 * scale * special.stdtrit(dof, _GRID), 0.0)
+    grid = np.concatenate([[0.0], grid[grid > 0]])
+    chi2 = 2 * special.gammaincinv(dof / 2, _NODES)
+    unit = replicates * p * chi2 / (error * dof)
+    noncentrality = np.outer(grid**2, unit)
+    x = np.broadcast_to(observed * unit, noncentrality.shape)
+    tail = 1 - noncentral_cdf(x, p, noncentrality)
+    return grid, np.maximum.accumulate(tail @ _WEIGHTS)
+
+
+def quantiles(
+    distribution: tuple[np.ndarray, np.ndarray], levels: ArrayLike
+) -> np.ndarray:
+    """Values of a distribution at some probabilities; a mass at its start counts."""
+    values, probabilities = distribution
+    return np.interp(np.asarray(levels), probabilities, values)
+
+
+def ratio_interval(
+    top: np.ndarray, bottom: np.ndarray, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Limits of |top| / bottom from equally likely values of each (independent)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.abs(top)[:, None] / bottom[None, :]
+    ratio = np.sort(np.where(np.isnan(ratio), np.inf, ratio), axis=None)
+    tail = (1 - confidence) / 2
+    # No interpolation: between a number and infinity there is nothing.
+    low = ratio[int(np.floor(tail * (len(ratio) - 1)))]
+    high = ratio[int(np.ceil((1 - tail) * (len(ratio) - 1)))]
+    return float(low), float(high)
+
+
+def pooled_variance(
+    own: np.ndarray,
+    own_dof: np.ndarray,
+    scale: np.ndarray,
+    scale_dof: np.ndarray,
+    independent: float,
+    at_least_scale: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Variances of several contrasts that have too few seeds to stand alone.
+
+    Each contrast has its own estimate over seeds (2 degrees of freedom with 3 seeds)
+    and a `scale`, a well-estimated variance that it should be a multiple of. The
+    multiple is taken common to all contrasts. A contrast whose own estimate is
+    clearly larger than that keeps its own.
+
+    Args:
+        own: (B,) the contrasts' own variances.
+        own_dof: (B,) their degrees of freedom.
+        scale: (B,) the variances they are compared with.
+        scale_dof: (B,) their degrees of freedom.
+        independent: how many independent contrasts the B are worth.
+        at_least_scale: whether the true variance cannot be below the scale.
+
+    Returns:
+        (B,) variances, NaN where unknown, and (B,) degrees of freedom.
+    """
+    good = (scale > 0) & (scale_dof >= FEWEST) & (own_dof > 0)
+    variance, dof = own.copy(), own_dof.astype(float)
+    variance[(own == 0) & (np.maximum(own_dof, scale_dof) < FEWEST)] = np.nan
+    if not good.any():
+        return variance, dof
+    # The factor corrects the mean of 1 / chi-square.
+    ratios = own[good] / scale[good] * (scale_dof[good] - 2) / scale_dof[good]
+    ratio = float(np.average(ratios, weights=own_dof[good]))
+    ratio_dof = float(own_dof[good].mean()) * independent * good.sum() / len(own)
+    if at_least_scale:
+        ratio = max(ratio, 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        excess = special.fdtrc(own_dof, ratio_dof, own / (ratio * scale))
+    pooled = good & (excess > 0.01)
+    variance[pooled] = ratio * scale[pooled]
+    dof[pooled] = 1 / (1 / ratio_dof + 1 / scale_dof[pooled])
+    return variance, dof

@@ -1,0 +1,211 @@
+"""From rows (a row a trial) to arrays: points over seeds, at budgets.
+
+A *point* is one configuration over its seeds. Points of sparse structures and of the
+small dense family are kept apart. Budgets whose nnz differ by at most 2 % are one.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sparse_search.errors import UserError, one_of
+from sparse_search.records import SMALL_DENSE
+
+SAME_BUDGET = 1.02
+METRICS = {"accuracy": True, "loss": False}
+"""The metrics a map can be drawn for, and whether more is better."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Some configurations, each at one budget, over K seeds (NaN where missing)."""
+
+    names: list[str]
+    structures: list[str]
+    methods: list[str]
+    budget: np.ndarray  # (P,) index into the nnz of its family
+    nnz: np.ndarray  # (P,) its own, exact
+    density: np.ndarray  # (P,)
+    valid: np.ndarray  # (P, K) more is better
+    test: np.ndarray  # (P, K) the metric as it is
+    collapsed: np.ndarray  # (P, K) bool
+
+    def at(self, budget: int) -> np.ndarray:
+        """The indices of the points at one budget."""
+        return np.flatnonzero(self.budget == budget)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """A table of trials of one metric, with its budgets."""
+
+    metric: str
+    seeds: list[int]
+    nnz: np.ndarray  # (B,) the budgets of the sparse structures
+    sparse: Points
+    excluded: list[Counter[str]]  # (B) trials without metrics, by sparse structure
+    without_metrics: int  # trials of any structure that diverged or failed
+    dense_nnz: np.ndarray  # (D,) budgets of small dense, equal to `nnz` where matched
+    dense: Points
+    chosen_on: str  # "validation", or "test" in a table that has no validation metric
+
+
+def number(row: Mapping[str, Any], key: str) -> float:
+    """A number of a row, NaN where it is missing."""
+    value = row.get(key)
+    return math.nan if value is None or value == "" else float(value)
+
+
+def _usable(row: Mapping[str, Any], metric: str) -> bool:
+    status = row.get("status") or "done"
+    finite = math.isfinite(number(row, f"test_{metric}"))
+    return finite and status in ("done", "collapsed")
+
+
+def merge_budgets(nnz: Iterable[float], within: float = SAME_BUDGET) -> np.ndarray:
+    """The budgets among many nnz: runs that span a factor `within` are one.
+
+    A budget is named by its most frequent nnz.
+    """
+    counts = Counter(nnz)
+    groups: list[list[float]] = []
+    for value in sorted(counts):
+        if groups and value <= groups[-1][0] * within:
+            groups[-1].append(value)
+        else:
+            groups.append([value])
+    return np.array([max(g, key=lambda v: (counts[v], -v)) for g in groups], float)
+
+
+def nearest(budgets: np.ndarray, nnz: float) -> int | None:
+    """The index of the budget within 2 % of `nnz`, or None."""
+    if len(budgets) == 0:
+        return None
+    index = int(np.argmin(np.abs(np.log(budgets / nnz))))
+    ratio = budgets[index] / nnz
+    return index if max(ratio, 1 / ratio) <= SAME_BUDGET else None
+
+
+def _dense_budgets(nnz: np.ndarray, dense_rows: Sequence[Mapping]) -> np.ndarray:
+    matched, others = set(), []
+    for row in dense_rows:
+        index = nearest(nnz, row["nnz"])
+        if index is None:
+            others.append(row["nnz"])
+        else:
+            matched.add(float(nnz[index]))
+    # Small dense networks lie up to 2 % on either side of the budget they were for.
+    return np.array(sorted(matched | set(merge_budgets(others, SAME_BUDGET**2))))
+
+
+def _index_of(budgets: np.ndarray, nnz: float) -> int:
+    return int(np.argmin(np.abs(np.log(budgets / nnz))))
+
+
+def _points(
+    rows: Sequence[Mapping], budgets: np.ndarray, seeds: list[int], metric: str
+) -> Points:
+    groups: dict[tuple, list[Mapping]] = defaultdict(list)
+    for row in rows:
+        name = row.get("point") or f"{row['structure']} {row.get('learning_rate')}"
+        key = (row["structure"], str(name), _index_of(budgets, row["nnz"]))
+        groups[key].append(row)
+    sign = 1.0 if METRICS[metric] else -1.0
+    column = {seed: k for k, seed in enumerate(seeds)}
+    shape = (len(groups), len(seeds))
+    valid, test = np.full(shape, np.nan), np.full(shape, np.nan)
+    collapsed = np.zeros(shape, bool)
+    for p, group in enumerate(groups.values()):
+        for row in group:
+            k = column[row["seed"]]
+            valid[p, k] = sign * number(row, f"valid_{metric}")
+            test[p, k] = number(row, f"test_{metric}")
+            collapsed[p, k] = row.get("status") == "collapsed"
+    first = [group[0] for group in groups.values()]
+    return Points(
+        names=[key[1] for key in groups],
+        structures=[key[0] for key in groups],
+        methods=[str(row.get("method") or row["structure"]) for row in first],
+        budget=np.array([key[2] for key in groups], int),
+        nnz=np.array([row["nnz"] for row in first], float),
+        density=np.array([number(row, "density") for row in first], float),
+        valid=valid,
+        test=test,
+        collapsed=collapsed,
+    )
+
+
+def read_trials(rows: Iterable[Mapping[str, Any]], metric: str) -> Trials:
+    """Sorts the rows of a table into points and budgets.
+
+    Args:
+        rows: a row a trial, with the keys of `records.COLUMNS`.
+        metric: "accuracy" or "loss": compared on test, chosen on validation.
+
+    Raises:
+        UserError: an unknown metric, or a row without nnz, structure or seed.
+    """
+    if metric not in METRICS:
+        raise one_of("metric", metric, METRICS)
+    rows = list(rows)
+    for i, row in enumerate(rows):
+        for key in ("nnz", "structure", "seed"):
+            # `!=` with itself: NaN, which pandas writes for a missing value.
+            if row.get(key) is None or row[key] != row[key] or row[key] == "":
+                raise UserError(f"row {i + 1} of the table has no {key!r}")
+        if not number(row, "nnz") > 0:
+            raise UserError(f"row {i + 1} of the table has nnz {row['nnz']}, not > 0")
+    usable = [row for row in rows if _usable(row, metric)]
+    sparse = [row for row in usable if row["structure"] != SMALL_DENSE]
+    dense = [row for row in usable if row["structure"] == SMALL_DENSE]
+    nnz = merge_budgets(row["nnz"] for row in sparse)
+    dense_nnz = _dense_budgets(nnz, dense)
+    seeds = sorted({row["seed"] for row in usable})
+    excluded: list[Counter[str]] = [Counter() for _ in nnz]
+    for row in rows:
+        index = nearest(nnz, row["nnz"])
+        if index is not None and not _usable(row, metric):
+            excluded[index][row["structure"]] += 1
+    sparse_points = _points(sparse, nnz, seeds, metric)
+    dense_points = _points(dense, dense_nnz, seeds, metric)
+    chosen_on = "validation"
+    if not any(math.isfinite(number(row, f"valid_{metric}")) for row in usable):
+        # Somebody else's table: cross-fitting over seeds still keeps choices honest.
+        sign = 1.0 if METRICS[metric] else -1.0
+        sparse_points = replace(sparse_points, valid=sign * sparse_points.test)
+        dense_points = replace(dense_points, valid=sign * dense_points.test)
+        chosen_on = "test"
+    return Trials(
+        metric=metric,
+        seeds=seeds,
+        nnz=nnz,
+        sparse=sparse_points,
+        excluded=excluded,
+        without_metrics=len(rows) - len(usable),
+        dense_nnz=dense_nnz,
+        dense=dense_points,
+        chosen_on=chosen_on,
+    )
+
+
+def best(points: Points, among: np.ndarray, seeds: np.ndarray | None = None) -> int:
+    """The point with the best mean validation metric.
+
+    Points with fewer usable seeds than others (some diverged) come last, so that a
+    configuration that trains only sometimes is not chosen for its lucky seed.
+
+    Args:
+        points: the points to choose from.
+        among: (n,) indices of the candidates, at least one.
+        seeds: (K,) bool, the seeds that the choice may look at; all by default.
+    """
+    valid = points.valid[among]
+    if seeds is not None:
+        valid = valid[:, seeds]
+    counts = np.isfinite(valid).sum(axis=1)
+    means = np.nansum(valid, axis=1) / np.maximum(counts, 1)
+    return int(among[np.argmax(np.where(counts == counts.max(), means, -np.inf))])

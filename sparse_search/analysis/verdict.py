@@ -1,0 +1,166 @@
+"""The region map in a few sentences that claim no more than its intervals allow."""
+
+from typing import Any
+
+from sparse_search.analysis import classes
+
+_ORDER = (
+    classes.WEIGHT,
+    classes.STRUCTURE,
+    classes.BALANCED,
+    classes.SATURATED,
+    classes.UNDETERMINED,
+)
+
+
+def verdict(region_map: dict[str, Any]) -> list[str]:
+    """Two to five plain sentences.
+
+    Args:
+        region_map: what `regions.region_map` returned.
+
+    Returns:
+        Which budgets are of which class, where the boundary is, whether large-sparse
+        beats small-dense and by how much, and what more data would be needed.
+    """
+    budgets = region_map["budgets"]
+    if not budgets:
+        return [
+            "No sparse structure has a finished trial, so there are no regions to map.",
+            "Large-sparse cannot be compared with small-dense.",
+        ]
+    sentences = [_classes(budgets)]
+    boundary = _boundaries(region_map["boundaries"])
+    if boundary:
+        sentences.append(boundary)
+    metric = region_map["metric"].removeprefix("test_")
+    sentences += _against_dense(region_map["large_sparse_vs_small_dense"], metric)
+    more = _needed(budgets)
+    if more:
+        sentences.append(more)
+    return sentences
+
+
+def _listed(items: list[str]) -> str:
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
+
+
+def _at(budgets: list[dict[str, Any]]) -> str:
+    sizes = [f"{budget['nnz']:,}" for budget in budgets]
+    return f"{_listed(sizes)} weights"
+
+
+def _classes(budgets: list[dict[str, Any]]) -> str:
+    parts = []
+    for name in _ORDER:
+        here = [b for b in budgets if b["class"] == name]
+        if not here:
+            continue
+        where = "all budgets" if len(here) == len(budgets) > 1 else _at(here)
+        fragile = [b for b in here if b["fragile"]]
+        note = ""
+        if fragile:
+            which = "" if len(fragile) == len(here) else f" at {_at(fragile)}"
+            note = f" (fragile{which})"
+        parts.append(f"{name} at {where}{note}")
+    collapsed = sum(b["collapsed"] for b in budgets)
+    if collapsed:
+        parts.append(f"{collapsed} of the sparse trials ended at chance level")
+    sentence = "; ".join(parts) + "."
+    return sentence[0].upper() + sentence[1:]
+
+
+def _boundaries(found: list[dict[str, Any]]) -> str:
+    parts = [
+        f"from {b['from']} to {b['to']} near {b['nnz']:,.0f} weights "
+        f"({b['low']:,.0f} to {b['high']:,.0f})"
+        for b in found
+        if b["low"] is not None and b["high"] is not None
+    ]
+    if not parts:
+        return ""
+    return f"As weights are added the map turns {_listed(parts)}."
+
+
+def _amount(row: dict[str, Any], metric: str) -> str:
+    half = (row["high"] - row["low"]) / 2
+    if metric == "accuracy":
+        return f"{100 * abs(row['difference']):.1f} ± {100 * half:.1f} points"
+    return f"{abs(row['difference']):.3g} ± {half:.2g} in {metric}"
+
+
+def _gain(gain: dict[str, Any]) -> str:
+    def doublings(value: float) -> str:
+        return f"{value:.1f} doublings of the weights"
+
+    if gain["value"] is None:
+        if gain["censored"] == "above" and gain["low"] is not None:
+            return f", a gain of at least {doublings(gain['low'])}"
+        if gain["censored"] == "below" and gain["high"] is not None:
+            return f", a gain of at most {doublings(gain['high'])}"
+        return ""
+    low = "below" if gain["low"] is None else f"{gain['low']:.1f}"
+    high = "beyond" if gain["high"] is None else f"{gain['high']:.1f}"
+    if gain["low"] is None and gain["high"] is None:
+        return ""
+    return f", a gain of {doublings(gain['value'])} ({low} to {high})"
+
+
+def _against_dense(rows: list[dict[str, Any]], metric: str) -> list[str]:
+    known = [row for row in rows if row["low"] is not None]
+    if not known:
+        why = "no seeds to pair" if rows else "no reference at the same weights"
+        return [f"Large-sparse against small-dense is undetermined: {why}."]
+    sign = 1 if metric == "accuracy" else -1
+    ends = {id(row): sorted((sign * row["low"], sign * row["high"])) for row in known}
+    better = [row for row in known if ends[id(row)][0] > 0]
+    worse = [row for row in known if ends[id(row)][1] < 0]
+    open_ = len(known) - len(better) - len(worse)
+    sentences = []
+    for side, verb in ((better, "beats"), (worse, "loses to")):
+        if not side:
+            continue
+        largest = max(side, key=lambda row: abs(row["difference"]))
+        most = "" if len(side) == 1 else "most "
+        sentences.append(
+            f"Large-sparse {verb} small-dense at {len(side)} of {len(known)} budgets, "
+            f"{most}at {largest['nnz']:,} weights: by {_amount(largest, metric)}"
+            f"{_gain(largest['gain'])}."
+        )
+    if not sentences:
+        widest = max(known, key=lambda row: row["high"] - row["low"])
+        half = (widest["high"] - widest["low"]) / 2
+        width = f"{100 * half:.1f} points" if metric == "accuracy" else f"{half:.2g}"
+        return [
+            "Large-sparse and small-dense cannot be told apart at any of "
+            f"{len(known)} budgets (differences are known to ± {width} or better)."
+        ]
+    if open_:
+        sentences[-1] = (
+            sentences[-1][:-1]
+            + f"; at the other {open_ if open_ > 1 else 'one'} the interval contains 0."
+        )
+    return sentences
+
+
+def _needed(budgets: list[dict[str, Any]]) -> str:
+    open_ = [b for b in budgets if b["class"] == classes.UNDETERMINED]
+    if not open_:
+        return ""
+    parts = []
+    for b in open_:
+        need = b["needed"]
+        if need.get("budgets"):
+            return (
+                "The effect of weights is unknown where no structure was trained at "
+                "two neighbouring budgets."
+            )
+        if need.get("at_least"):
+            return (
+                f"To tell seed noise from structure takes at least {need['seeds']} "
+                f"seeds and {need['structures']} structures with seeds in common."
+            )
+        ways = [f"{need[k]} {k}" for k in ("seeds", "structures") if need[k]]
+        more = " or ".join(ways) if ways else "more than 128 seeds or structures"
+        parts.append(f"{more} at {b['nnz']:,} weights")
+    return f"To decide would take about {_listed(parts)}."

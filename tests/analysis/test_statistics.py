@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from scipy import special
+from scipy import stats as scipy_stats
+
+from sparse_search.analysis import stats
+from sparse_search.analysis.layout import fit_two_way, within_sd
+
+
+def test_t_interval_by_hand():
+    mean, low, high = stats.t_interval([1.0, 2.0, 3.0])
+    assert mean == 2
+    assert (low, high) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
+    assert np.isnan(stats.t_interval([1.0, np.nan])[1:]).all()
+
+
+def test_holm_by_hand():
+    adjusted = stats.holm([0.01, 0.04, 0.03, np.nan])
+    assert adjusted[:3] == pytest.approx([0.03, 0.06, 0.06])
+    assert np.isnan(adjusted[3])
+
+
+def test_two_way_fit_by_hand():
+    fit = fit_two_way(np.array([[1.0, 2.0], [3.0, 6.0]]))
+    assert fit.structure == pytest.approx([1.5, 4.5])
+    assert fit.seed == pytest.approx([-1, 1])
+    # Residuals are all 1/2, one degree of freedom.
+    assert (fit.error, fit.dof) == (pytest.approx(1.0), 1)
+    assert fit.replicates == pytest.approx(2)
+    assert fit.per_seed == pytest.approx(2)
+    assert fit.mean_factor == pytest.approx(1 / 4)
+    # F = 2 * var([1.5, 4.5]) / 1 = 9 on (1, 1).
+    assert fit.p == pytest.approx(scipy_stats.f.sf(9, 1, 1))
+    assert within_sd(np.array([[1.0, 2.0], [3.0, 6.0]])) == pytest.approx(2.5**0.5)
+
+
+def test_two_way_fit_with_missing_cells_is_least_squares():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(6, 4)) + np.arange(6)[:, None]
+    y[[0, 2, 5], [1, 3, 0]] = np.nan
+    fit = fit_two_way(y)
+    s, k = np.nonzero(np.isfinite(y))
+    design = np.zeros((len(s), 10))
+    design[np.arange(len(s)), s] = 1
+    design[np.arange(len(s)), 6 + k] = 1
+    inverse = np.linalg.pinv(design.T @ design)
+    coefficients = inverse @ design.T @ y[s, k]
+    coefficients[:6] += coefficients[6:].mean()
+    residual = ((y[s, k] - design @ (inverse @ design.T @ y[s, k])) ** 2).sum()
+    assert fit.structure == pytest.approx(coefficients[:6])
+    assert fit.dof == len(s) - 9
+    assert fit.error == pytest.approx(residual / fit.dof)
+    contrast = np.concatenate([np.full(6, 1 / 6), np.full(4, 1 / 4)])
+    assert fit.mean_factor == pytest.approx(contrast @ inverse @ contrast)
+    centre = np.eye(6) - 1 / 6
+    replicates = 5 / np.trace(centre @ inverse[:6, :6])
+    assert fit.replicates == pytest.approx(replicates)
+
+
+def test_structures_without_common_seeds_are_fitted_one_way():
+    y = np.full((4, 4), np.nan)
+    y[:2, :2] = [[1, 3], [2, 4]]
+    y[2:, 2:] = [[5, 7], [6, 8]]
+    fit = fit_two_way(y)
+    assert len(fit.seed) == 0
+    assert fit.structure == pytest.approx([2, 3, 6, 7])
+    assert (fit.error, fit.dof) == (pytest.approx(2), 4)
+
+
+def test_equal_seeds_have_no_variance():
+    fit = fit_two_way(np.array([[0.1] * 6, [0.3] * 6]))
+    assert (fit.error, fit.p) == (0, 0)
+    assert fit_two_way(np.full((2, 6), 0.1)).p == 1
+    assert np.isnan(fit_two_way(np.full((2, 3), 0.1)).error)
+    assert fit_two_way(np.full((2, 3), np.nan)) is None
+
+
+def test_a_structure_sd_of_zero_is_the_f_test():
+    rms, groups, n, error, dof = 0.8, 5, 3, 1.0, 8
+    values, mass = stats.sd_distribution(rms, groups, n, error, dof)
+    assert values[0] == 0
+    expected = scipy_stats.f.sf(n * rms**2 / error, groups - 1, dof)
+    assert mass[0] == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_large_structure_sd_has_a_t_interval():
+    distribution = stats.sd_distribution(10.0, 5, 3, 1.0, 8)
+    low, high = stats.quantiles(distribution, [0.025, 0.975])
+    half = special.stdtrit(8, 0.975) * (1 / (3 * 4)) ** 0.5
+    assert (low, high) == pytest.approx((10 - half, 10 + half), abs=0.03)
+
+
+@pytest.mark.parametrize("dof", [1, 11, 99])
+@pytest.mark.parametrize("noncentrality", [0.5, 35.0, 45.0, 1e4])
+def test_noncentral_chi_square(dof, noncentrality):
+    sd = (2 * (dof + 2 * noncentrality)) ** 0.5
+    x = np.maximum(dof + noncentrality + np.linspace(-3, 3, 13) * sd, 1e-3)
+    ours = stats.noncentral_cdf(x, dof, np.full(13, noncentrality))
+    exact = scipy_stats.ncx2.cdf(x, dof, noncentrality)
+    assert ours == pytest.approx(exact, abs=1e-3)
+
+
+def test_a_ratio_to_zero_is_unbounded():
+    low, high = stats.ratio_interval(np.ones(100), np.linspace(0, 1, 100))
+    assert low == pytest.approx(1, abs=0.05)
+    assert high > 30
+    assert stats.ratio_interval(np.ones(10), np.zeros(10)) == (np.inf, np.inf)

@@ -1,0 +1,54 @@
+import numpy as np
+from region_tables import row, table
+
+from sparse_search.analysis.regions import region_map
+from sparse_search.analysis.verdict import verdict
+from sparse_search.records import SMALL_DENSE
+
+
+def said(rows, **more):
+    sentences = verdict(region_map(rows, **more))
+    assert 2 <= len(sentences) <= 5
+    assert all(s[0].isupper() and s.endswith(".") for s in sentences)
+    return " ".join(sentences)
+
+
+def test_what_is_clear_is_said():
+    nnz = [1000 * 2**i for i in range(6)]
+    slope = [0.16, 0.16, 0.16, 0.001, 0.001, 0.001]
+    rng = np.random.default_rng(0)
+    text = said(table(rng, slope=slope, sd=0.03, base=0.1, nnz=nnz, dense=-0.1))
+    assert text.startswith("Weight-dominated at 1,000")
+    assert "from weight-dominated to structure-dominated near" in text
+    assert "Large-sparse beats small-dense at 6 of 6 budgets" in text
+    assert "points, a gain of" in text
+
+
+def test_losing_is_said_too():
+    text = said(table(np.random.default_rng(0), dense=0.2))
+    assert "loses to small-dense at 5 of 5" in text
+    assert "beats" not in text
+
+
+def test_what_cannot_be_told_is_not_claimed():
+    text = said(table(np.random.default_rng(0), seeds=1, dense=0.0))
+    assert "Undetermined at all budgets" in text
+    assert "at least 3 seeds" in text
+    assert "beats" not in text and "loses" not in text
+    rows = [row("set", 10, k, v) for k, v in enumerate((0.5, 0.6, 0.7))]
+    rows += [row(SMALL_DENSE, 10, k, v) for k, v in enumerate((0.7, 0.5, 0.65))]
+    assert "cannot be told apart" in said(rows)
+
+
+def test_a_lower_loss_is_a_win():
+    rows = table(np.random.default_rng(0), dense=-0.05)
+    for r in rows:
+        r["test_loss"] = 2 - r["test_accuracy"]
+        r["valid_loss"] = 2 - r["valid_accuracy"]
+    text = said(rows, metric="loss")
+    assert "beats small-dense at 5 of 5" in text
+    assert "in loss" in text
+
+
+def test_an_empty_map_has_a_verdict():
+    assert "no regions to map" in said([])
