@@ -156,6 +156,8 @@ class Train(NamedTuple):
     Attributes:
         weights: `(seed, examples) -> params`, dense, the model's initialisation.
         init: `(hyper, params) -> state`.
+        steps: `(hyper, state, rows, examples) -> (state, (losses, accuracies))`; a
+            weight update for every row of `rows`, [steps, batch] examples.
         round: `(hyper, state, rows, validation rows, examples)
             -> (state, RoundMetrics)`; rows are [ΔT, batch] examples.
         evaluate: `(hyper, state, part, examples) -> FinalMetrics`; part says for
@@ -164,6 +166,7 @@ class Train(NamedTuple):
 
     weights: Callable[..., Params]
     init: Callable[..., TrainState]
+    steps: Callable[..., tuple[TrainState, tuple[Array, Array]]]
     round: Callable[..., tuple[TrainState, RoundMetrics]]
     evaluate: Callable[..., FinalMetrics]
 
@@ -262,15 +265,20 @@ def make_train(spec: Spec) -> Train:
         out = jax.lax.cond(jnp.any(due), some, jax.vmap(update), hyper, state, grads)
         return out, jax.tree.map(lambda _: True, out)
 
-    def round_(
-        hyper: Hyper, state: TrainState, rows: Array, valid: Array, examples: Examples
-    ) -> tuple[TrainState, RoundMetrics]:
+    def steps(
+        hyper: Hyper, state: TrainState, rows: Array, examples: Examples
+    ) -> tuple[TrainState, tuple[Array, Array]]:
         def one(state: TrainState, rows: Array) -> tuple[TrainState, Any]:
             grads, seen = gradient(hyper, state, rows, examples)
             return update(hyper, state, grads)[0], seen
 
-        last = spec.round_steps - 1 if rewires else spec.round_steps
-        state, seen = jax.lax.scan(one, state, rows[:last])
+        return jax.lax.scan(one, state, rows)
+
+    def round_(
+        hyper: Hyper, state: TrainState, rows: Array, valid: Array, examples: Examples
+    ) -> tuple[TrainState, RoundMetrics]:
+        updates = spec.round_steps - 1 if rewires else spec.round_steps
+        state, seen = steps(hyper, state, rows[:updates], examples)
         info = zero_info(state)
         if rewires:
             grads, seen_last = gradient(hyper, state, rows[-1], examples)
@@ -328,4 +336,4 @@ def make_train(spec: Spec) -> Train:
     def total(counts: Counts) -> Int[Array, ""]:
         return sum(jax.tree.leaves(counts), start=jnp.int32(0))
 
-    return Train(weights, init, round_, evaluate)
+    return Train(weights, init, steps, round_, evaluate)

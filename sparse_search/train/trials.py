@@ -282,10 +282,11 @@ def hyper(config: Config, trial: Trial, params: Any) -> Hyper:
 
 
 class Programs(NamedTuple):
-    """A group's jitted functions; `round` and `evaluate` are over lanes."""
+    """A group's jitted functions; all but the first two are over lanes."""
 
     weights: Callable[..., Any]
     init: Callable[..., TrainState]
+    steps: Callable[..., Any]
     round: Callable[..., Any]
     evaluate: Callable[..., Any]
 
@@ -325,6 +326,7 @@ def make_programs(train: Train, lanes: int) -> Programs:
     return Programs(
         weights=jax.jit(train.weights),
         init=jax.jit(train.init),
+        steps=jax.jit(over_lanes(train.steps)),
         round=jax.jit(over_lanes(train.round), donate_argnums=1),
         evaluate=jax.jit(over_lanes(train.evaluate)),
     )

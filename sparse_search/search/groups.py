@@ -1,0 +1,126 @@
+"""Trials to groups and lanes: what is compiled once and trained side by side.
+
+A group holds the trials of one compile key. Its number of lanes is measured, or
+pinned by the config, and its trials are cut into chunks of that many. The plan is
+journaled before the first step, since rounding depends on the lanes: whatever is
+resumed, retried or repeated later runs in the chunk that the plan names.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sparse_search import records
+from sparse_search.config import Config
+from sparse_search.train.run import Chunk, plan_record
+from sparse_search.train.trials import Trial, trial_from_json
+
+
+class Speed(NamedTuple):
+    """What was measured of a group.
+
+    Attributes:
+        lanes: the number that trains the group soonest.
+        seconds: a gradient step of all these lanes takes.
+    """
+
+    lanes: int
+    seconds: float
+
+
+class Planned(NamedTuple):
+    """A chunk and the seconds it is expected to take."""
+
+    chunk: Chunk
+    seconds: float
+
+
+def by_group(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
+    """Trials by compile key, in order."""
+    groups: dict[str, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(trial.group, []).append(trial)
+    return groups
+
+
+def shape_of(trial: Trial) -> str:
+    """Groups of one shape are equally fast: what speed is measured for."""
+    kind = "dense" if trial.method == "dense" else "sparse"
+    return f"{kind}-w{trial.width}-d{trial.depth}"
+
+
+def read_plan(workdir: Path) -> dict[str, Planned]:
+    """The chunks that a workdir's plan holds, by name."""
+    return {
+        name: Planned(
+            Chunk(
+                name,
+                tuple(trial_from_json(fields) for fields in record["trials"]),
+                record["lanes"],
+            ),
+            record["seconds"],
+        )
+        for name, record in records.read_plan(workdir).items()
+    }
+
+
+def extend_plan(
+    workdir: Path,
+    config: Config,
+    trials: Sequence[Trial],
+    speeds: Mapping[str, Speed],
+) -> dict[str, Planned]:
+    """Put trials that no chunk has into new chunks, and journal them.
+
+    Args:
+        workdir: of the search.
+        config: of the search.
+        trials: the whole population.
+        speeds: by `shape_of`, for all shapes of trials that are not planned yet.
+    """
+    plan = read_plan(workdir)
+    known = {trial.name for planned in plan.values() for trial in planned.chunk.trials}
+    new = [trial for trial in trials if trial.name not in known]
+    if not new:
+        return plan
+    with records.open_journal(workdir / "plan.jsonl") as journal:
+        for group, members in by_group(new).items():
+            speed = speeds[shape_of(members[0])]
+            begun = [p for p in plan.values() if p.chunk.trials[0].group == group]
+            # A group that has chunks goes on with their lanes: one compilation.
+            lanes = begun[0].chunk.lanes if begun else speed.lanes
+            seconds = speed.seconds * config.steps * lanes / speed.lanes
+            for number, start in enumerate(range(0, len(members), lanes), len(begun)):
+                chunk = Chunk(
+                    f"{group}-{number:03d}",
+                    tuple(members[start : start + lanes]),
+                    lanes,
+                )
+                journal.append(plan_record(config, chunk, seconds=seconds))
+                plan[chunk.name] = Planned(chunk, seconds)
+    return plan
+
+
+def bundles(
+    pending: Sequence[Planned], workers: int
+) -> list[list[Planned]]:
+    """Chunks that one worker trains in a row, the longest bundles first.
+
+    A bundle is of one group, so that its programs compile in one worker; it is cut
+    where it is so long that the others would wait for it at the end.
+    """
+    longest = sum(planned.seconds for planned in pending) / (4 * workers)
+    groups: dict[str, list[Planned]] = {}
+    for planned in pending:
+        groups.setdefault(planned.chunk.trials[0].group, []).append(planned)
+    made: list[list[Planned]] = []
+    for members in groups.values():
+        bundle: list[Planned] = []
+        for planned in members:
+            length = sum(other.seconds for other in bundle) + planned.seconds
+            if bundle and workers > 1 and length > longest:
+                made.append(bundle)
+                bundle = []
+            bundle.append(planned)
+        made.append(bundle)
+    return sorted(made, key=lambda b: -sum(planned.seconds for planned in b))

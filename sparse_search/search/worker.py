@@ -1,0 +1,154 @@
+"""What an executor's worker does: measure a group's speed, train bundles of chunks.
+
+A worker keeps the data set on its device and the compiled programs of every group it
+has met.
+"""
+
+import dataclasses
+import errno
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+
+from sparse_search import records
+from sparse_search.config import Config
+from sparse_search.errors import UserError
+from sparse_search.records import Record
+from sparse_search.search.groups import Speed
+from sparse_search.train.rounds import make_train
+from sparse_search.train.run import Chunk, Stopped, run_chunk, trial_fields
+from sparse_search.train.single import load_dataset
+from sparse_search.train.trials import Group, Loaded, Trial, make_programs, make_spec
+
+_MEASURED_STEPS = 20
+_GROWTH = 4  # from one candidate for the number of lanes to the next
+
+
+class Job(NamedTuple):
+    """A piece of work for one worker.
+
+    Attributes:
+        name: for messages.
+        kind: what to do.
+        trials: to measure: the members of a group.
+        chunks: to train, one after the other.
+    """
+
+    name: str
+    kind: Literal["measure", "train"]
+    trials: tuple[Trial, ...] = ()
+    chunks: tuple[Chunk, ...] = ()
+
+
+class Worker:
+    """Performs jobs of one search in one process."""
+
+    def __init__(self, config: Config, workdir: Path):
+        """Prepares a worker; data are loaded at the first job."""
+        self._config, self._workdir = config, workdir
+        self._loaded: Loaded | None = None
+        self._groups: dict[str, Group] = {}
+
+    def perform(self, job: Job, should_stop: Callable[[], bool]) -> Any:
+        """Do a job.
+
+        Returns:
+            The `Speed` that was measured, or None.
+
+        Raises:
+            Stopped: it was asked to stop; all is saved.
+            UserError: it can only go on when the user has done something.
+        """
+        if should_stop():
+            raise Stopped
+        if job.kind == "measure":
+            return self.measure(job.trials)
+        for chunk in job.chunks:
+            self.train(chunk, should_stop)
+        return None
+
+    def _data(self) -> Loaded:
+        if self._loaded is None:
+            self._loaded = Loaded(self._config, load_dataset(self._config))
+        return self._loaded
+
+    def _group(self, trial: Trial) -> Group:
+        if trial.group not in self._groups:
+            self._groups[trial.group] = Group(self._config, trial, self._data())
+        return self._groups[trial.group]
+
+    def train(self, chunk: Chunk, should_stop: Callable[[], bool]) -> None:
+        """Train a chunk; what breaks it is recorded as its trials' result."""
+        try:
+            run_chunk(self._group(chunk.trials[0]), chunk, self._workdir, should_stop)
+        except (Stopped, UserError):
+            raise
+        except Exception as error:
+            if disk_is_full(error):
+                raise OSError(errno.ENOSPC, "No space left on device") from error
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            record_failure(self._workdir, self._data().dataset.name, chunk, reason)
+
+    def measure(self, trials: Sequence[Trial]) -> Speed:
+        """Find how many lanes train a group soonest.
+
+        Times the gradient steps alone (rewires are the same whatever the lanes) with
+        1, 4, 16, … lanes, as long as more lanes are faster and the group is long
+        enough for the next program to be worth its compilation. A number that the
+        config pins is the only candidate.
+        """
+        # A static mask: its steps are those of every sparse method.
+        kind = "dense" if trials[0].method == "dense" else "static"
+        trials = [dataclasses.replace(trial, method=kind) for trial in trials]
+        loaded = self._data()
+        group = Group(self._config, trials[0], loaded)
+        train = make_train(make_spec(self._config, trials[0], loaded.dataset))
+        best = Speed(1, float("inf"))
+        lanes = self._config.lanes or 1
+        while True:
+            members = [trials[i % len(trials)] for i in range(lanes)]
+            seeds = [trial.seed for trial in members]
+            steps = make_programs(train, lanes).steps
+            hyper, state = group.hyper(members), group.init(members)
+            rows = loaded.rows(seeds, 0)[:, :_MEASURED_STEPS]
+            args = (hyper, state, rows, loaded.examples)
+            began = time.perf_counter()
+            jax.block_until_ready(steps(*args))
+            compiling = time.perf_counter() - began
+            times = []
+            for _ in range(3):
+                began = time.perf_counter()
+                jax.block_until_ready(steps(*args))
+                times.append(time.perf_counter() - began)
+            speed = Speed(lanes, min(times) / rows.shape[1])
+            if self._seconds(speed, trials) >= 0.9 * self._seconds(best, trials):
+                return best
+            best = speed
+            lanes *= _GROWTH
+            worth_it = self._seconds(best, trials) > 2 * compiling
+            if self._config.lanes or lanes > len(trials) or not worth_it:
+                return best
+
+    def _seconds(self, speed: Speed, trials: Sequence[Trial]) -> float:
+        """How long the whole group takes, lanes that stay empty counted."""
+        chunks = -(-len(trials) // speed.lanes)
+        return chunks * speed.seconds * self._config.steps
+
+
+def record_failure(workdir: Path, task: str, chunk: Chunk, reason: str) -> None:
+    """Record the trials of a chunk as failed."""
+    with records.open_journal(workdir / "trials.jsonl") as journal:
+        for trial in chunk.trials:
+            record: Record = dict.fromkeys(records.COLUMNS)
+            record.update(trial_fields(trial, task), parameters=trial.nnz)
+            record.update(status="failed", reason=reason, chunk=chunk.name)
+            journal.append(record)
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether an error, of whatever library, is about a full disk."""
+    code = getattr(error, "errno", None)
+    return code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
