@@ -70,7 +70,9 @@ def rewire(
 
     masks = trees.map_sparse_with_key(layer, key, state.masks, params, grads)
     info = Info(
-        dropped=trees.map_sparse(lambda old, new: _count(old & ~new), state.masks, masks),
+        dropped=trees.map_sparse(
+            lambda old, new: _count(old & ~new), state.masks, masks
+        ),
         grown=trees.map_sparse(lambda old, new: _count(new & ~old), state.masks, masks),
     )
     params = trees.apply_masks(params, masks)

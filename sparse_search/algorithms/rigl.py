@@ -25,9 +25,7 @@ from sparse_search.algorithms.static import static
 from sparse_search.masks.patterns import unstructured
 
 
-def rigl(
-    fraction: Schedule, select: Select = unstructured.select
-) -> SparseAlgorithm:
+def rigl(fraction: Schedule, select: Select = unstructured.select) -> SparseAlgorithm:
     """RigL with a drop fraction, usually `schedules.cosine(0.3, until=0.75 * steps)`.
 
     Args:

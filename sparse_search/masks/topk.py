@@ -154,9 +154,7 @@ def _select(
 
 
 @_looped_over_batch
-def _select_random(
-    key: Key, k: Array, where: Bool[Array, "*s"]
-) -> Bool[Array, "*s"]:
+def _select_random(key: Key, k: Array, where: Bool[Array, "*s"]) -> Bool[Array, "*s"]:
     k = jnp.minimum(jnp.int32(k), jnp.sum(where, dtype=jnp.int32))
     return _smallest_ranks(key, k, where)
 

@@ -101,9 +101,7 @@ def extend_plan(
     return plan
 
 
-def bundles(
-    pending: Sequence[Planned], workers: int
-) -> list[list[Planned]]:
+def bundles(pending: Sequence[Planned], workers: int) -> list[list[Planned]]:
     """Chunks that one worker trains in a row, the longest bundles first.
 
     A bundle is of one group, so that its programs compile in one worker; it is cut

@@ -19,8 +19,9 @@ from sparse_search.errors import UserError
 from sparse_search.records import Record
 from sparse_search.search.groups import Speed
 from sparse_search.train.rounds import make_train
-from sparse_search.train.run import Chunk, Stopped, run_chunk, trial_fields
+from sparse_search.train.run import Chunk, run_chunk, trial_fields
 from sparse_search.train.single import load_dataset
+from sparse_search.train.stopped import Stopped
 from sparse_search.train.trials import Group, Loaded, Trial, make_programs, make_spec
 
 _MEASURED_STEPS = 20

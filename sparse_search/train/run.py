@@ -26,7 +26,9 @@ from sparse_search.train import results
 from sparse_search.train.checkpoint import Checkpoints, Saved
 from sparse_search.train.rounds import FinalMetrics, RoundMetrics
 from sparse_search.train.step import TrainState
+from sparse_search.train.stopped import Stopped
 from sparse_search.train.trials import Group, Trial, growth, rewires
+
 
 class Chunk(NamedTuple):
     """Trials of one group that are trained side by side.
@@ -58,10 +60,6 @@ def plan_record(config: Config, chunk: Chunk, **more: Any) -> Record:
         **more,
         "trials": [dataclasses.asdict(trial) for trial in chunk.trials],
     }
-
-
-class Stopped(Exception):
-    """Training was asked to stop; all is saved."""
 
 
 def run_chunk(

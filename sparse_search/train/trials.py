@@ -352,9 +352,7 @@ class Loaded:
             batch_size=config.batch_size,
         )
         self._parts = functools.lru_cache(jax.jit(order.parts))
-        self._rows = jax.jit(
-            lambda seed, step, train: train[order.rows(seed, step)]
-        )
+        self._rows = jax.jit(lambda seed, step, train: train[order.rows(seed, step)])
 
     def validation(self, seeds: Sequence[int]) -> Int[Array, "lanes validation"]:
         """The examples held out, for every lane."""
@@ -368,9 +366,7 @@ class Loaded:
             part[lane, np.asarray(self._parts(seed).validation)] = 1
         return jnp.asarray(part)
 
-    def rows(
-        self, seeds: Sequence[int], step: int
-    ) -> Int[Array, "lanes steps batch"]:
+    def rows(self, seeds: Sequence[int], step: int) -> Int[Array, "lanes steps batch"]:
         """The examples of a round that begins at `step`."""
         made = {
             seed: self._rows(seed, step, self._parts(seed).train)

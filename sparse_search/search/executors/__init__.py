@@ -43,20 +43,28 @@ class Executor(Protocol):
         ...
 
 
-def make(config: Config, workdir: Path, on_cpu: bool) -> Executor:
-    """The executor that a config names.
+def workers(config: Config, on_cpu: bool) -> int:
+    """How many workers a config's executor has.
 
     Args:
         config: of the search.
-        workdir: of the search.
         on_cpu: whether the default device is a CPU; `auto` then takes a process a
-            core.
+            core, and one process on a GPU.
+
+    Raises:
+        UserError: the executor is not known.
     """
     names = ("auto", "local", "processes")
     if config.executor not in names:
         raise one_of("config.executor", config.executor, names)
-    workers = config.workers or len(cores())
-    several = on_cpu and workers > 1
-    if config.executor == "local" or (config.executor == "auto" and not several):
+    if config.executor == "local" or (config.executor == "auto" and not on_cpu):
+        return 1
+    return config.workers or len(cores())
+
+
+def make(config: Config, workdir: Path, on_cpu: bool) -> Executor:
+    """The executor that a config names; the arguments as in `workers`."""
+    number = workers(config, on_cpu)
+    if config.executor == "local" or (config.executor == "auto" and number == 1):
         return Local(config, workdir)
-    return Processes(config, workdir, workers)
+    return Processes(config, workdir, number)

@@ -18,7 +18,7 @@ from sparse_search import records
 from sparse_search.config import Config
 from sparse_search.errors import UserError
 from sparse_search.search.worker import Job, Worker, record_failure
-from sparse_search.train.run import Stopped
+from sparse_search.train.stopped import Stopped
 
 _ATTEMPTS = 3
 _POLL_SECONDS = 0.2

@@ -1,0 +1,306 @@
+"""The command line: train, search, report, compare, status.
+
+A user's mistake is one sentence on standard error and exit status 2, never a
+traceback. SIGINT and SIGTERM save and say how to go on (exit status 130 and 143).
+"""
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from sparse_search.errors import UserError, nearest
+
+_COMMANDS = {
+    "train": "train one network; the same command again resumes it",
+    "search": "train a population and draw the region map; again continues it",
+    "report": "rebuild tables, plots and page from the journals",
+    "compare": "curves of several workdirs in one table, plot and page",
+    "status": "what is done, running and failed, and how long the rest will take",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are ours."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UserError(f"{message}. See sparse-search --help.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="sparse-search",
+        description="Sparse architecture search: train populations of sparse networks "
+        "and map where accuracy is decided by the number of weights and where by "
+        "their structure.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    add = {
+        name: commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        for name, text in _COMMANDS.items()
+    }
+    for name in ("train", "search"):
+        command = add[name]
+        command.add_argument(
+            "--config", metavar="FILE[:ARG]", help="a Python file with get_config()"
+        )
+        command.add_argument(
+            "--workdir", metavar="DIR", type=Path, required=True, help="where all goes"
+        )
+        command.add_argument("--quiet", action="store_true", help="no progress")
+        command.epilog = (
+            "Any field of the config is set by --config.FIELD=VALUE, as in "
+            "--config.sparsity.density=0.05."
+        )
+    add["train"].add_argument(
+        "--from", dest="source", metavar="DIR:TRIAL", help="repeat a search's trial"
+    )
+    add["search"].add_argument(
+        "--dry-run", action="store_true", help="print what would be trained, and stop"
+    )
+    add["report"].add_argument("workdir", metavar="DIR", type=Path)
+    add["report"].add_argument("--out", metavar="DIR", type=Path)
+    add["compare"].add_argument("workdirs", metavar="DIR", type=Path, nargs="+")
+    add["compare"].add_argument("--out", metavar="DIR", type=Path, required=True)
+    add["status"].add_argument("workdir", metavar="DIR", type=Path)
+    return parser
+
+
+def _split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Take `--config.x=y` and `--config.x y` out of the arguments."""
+    rest, overrides = [], []
+    left = list(arguments)
+    while left:
+        argument = left.pop(0)
+        if not argument.startswith("--config."):
+            rest.append(argument)
+            continue
+        override = argument.removeprefix("--config.")
+        if "=" not in override and left and not left[0].startswith("--"):
+            override += "=" + left.pop(0)
+        overrides.append(override)
+    return rest, overrides
+
+
+class _Stop:
+    """A flag that SIGINT and SIGTERM set; a second SIGINT ends at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __enter__(self) -> "_Stop":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._set)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def _set(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = number
+        print("Stopping: saving what is done …", file=sys.stderr, flush=True)
+
+    def __call__(self) -> bool:
+        return self.signal is not None
+
+
+def _prepare_jax() -> None:
+    """Settings that must be made before JAX is imported, inherited by workers."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_cpu_multi_thread_eigen" not in flags:
+        # One thread a process: the fastest for small networks, one process a core,
+        # and the same rounding whatever the number of processes.
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    defaults = {
+        "JAX_COMPILATION_CACHE_DIR": str(Path(cache) / "sparse_search" / "jax"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def _config(arguments: argparse.Namespace, overrides: Sequence[str]) -> object:
+    from sparse_search.config_file import load_config
+
+    if not arguments.config:
+        raise UserError(
+            f"{arguments.command} needs --config=FILE, a Python file with get_config()."
+        )
+    return load_config(arguments.config, overrides)
+
+
+def _train(
+    arguments: argparse.Namespace, overrides: Sequence[str], stop: _Stop
+) -> None:
+    _prepare_jax()
+    from sparse_search.progress import RoundLines
+    from sparse_search.train import single
+
+    trial = None
+    if arguments.source:
+        folder, colon, name = arguments.source.rpartition(":")
+        if not colon or arguments.config or overrides:
+            raise UserError(
+                "--from=DIR:TRIAL names a workdir of a search and one of its trials; "
+                "it takes the config from there, so give neither --config nor fields."
+            )
+        config, trial = single.from_search(Path(folder), name)
+    else:
+        config = _config(arguments, overrides)
+    lines = RoundLines(config.steps, arguments.quiet)
+    record = single.train(
+        config,
+        arguments.workdir,
+        trial=trial,
+        should_stop=stop,
+        on_round=lines,
+    )
+    for name in ("trial", "status", "nnz", "parameters", "effective_parameters"):
+        print(f"{name + ':':22}{record[name]}")
+    for metric in ("loss", "accuracy"):
+        for part in ("train", "valid", "test"):
+            value = record[f"{part}_{metric}"]
+            shown = "-" if value is None else f"{value:.4f}"
+            print(f"{f'{part}_{metric}:':22}{shown}")
+    print(f"{'seconds:':22}{record['wall_seconds']:.1f}")
+    print(f"{'workdir:':22}{arguments.workdir}")
+
+
+def _search(
+    arguments: argparse.Namespace, overrides: Sequence[str], stop: _Stop
+) -> None:
+    _prepare_jax()
+    from sparse_search.progress import SearchProgress, duration
+    from sparse_search.search import driver
+
+    config = _config(arguments, overrides)
+    if arguments.dry_run:
+        from sparse_search.search import dry_run
+
+        todo = driver.plan(config, arguments.workdir)
+        print("\n".join(dry_run.describe(todo)))
+        seconds = dry_run.estimate(config, todo)
+        print(f"Estimate: about {duration(seconds)} (within a factor of 2 or 3).")
+        return
+    with SearchProgress(arguments.quiet) as watch:
+        todo = driver.search(config, arguments.workdir, should_stop=stop, watch=watch)
+    for one in todo.population.skipped:
+        print(f"Skipped {one.name}: {one.reason}.")
+    _report_on(arguments.workdir, None)
+
+
+def _report_on(workdir: Path, out: Path | None) -> None:
+    from sparse_search.report import build_report
+
+    summary = build_report(workdir, out)
+    _tell(summary)
+
+
+def _tell(summary: object) -> None:
+    print("\n".join(summary.verdict))
+    wrong = {
+        status: number
+        for status, number in summary.counts.items()
+        if number and status != "done"
+    }
+    if wrong:
+        print(
+            "; ".join(f"{number} trials {status}" for status, number in wrong.items())
+        )
+    print(f"Report: {summary.page}")
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from sparse_search.report import compare
+
+    _tell(compare(arguments.workdirs, arguments.out))
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    from sparse_search.status import status
+
+    print("\n".join(status(arguments.workdir)))
+
+
+def _go_on(stop: _Stop, arguments: Sequence[str], workdir: Path) -> int:
+    number = stop.signal or signal.SIGINT
+    again = shlex.join(["sparse-search", *arguments])
+    print(
+        f"Stopped; what is done is saved in {workdir}. To go on: {again}",
+        file=sys.stderr,
+    )
+    return 128 + number
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    given, overrides = _split_overrides(arguments)
+    try:
+        unknown = given[0] if given else ""
+        if unknown and not unknown.startswith("-") and unknown not in _COMMANDS:
+            raise UserError(
+                f"{unknown!r} is not a command; it is one of {', '.join(_COMMANDS)}."
+                f"{nearest(unknown, _COMMANDS)}"
+            )
+        parsed = _parser().parse_args(given)
+        return _run(parsed, overrides, arguments)
+    except UserError as error:
+        print(f"sparse-search: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"sparse-search: {_os_sentence(error)}{where}.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("sparse-search: interrupted.", file=sys.stderr)
+        return 130
+
+
+def _os_sentence(error: OSError) -> str:
+    import errno
+
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            "The disk is full; what was finished is kept. Free some space and run the "
+            "same command again"
+        )
+    return error.strerror or str(error)
+
+
+def _run(
+    parsed: argparse.Namespace, overrides: Sequence[str], arguments: Sequence[str]
+) -> int:
+    if parsed.command in ("train", "search"):
+        commands: dict[str, Callable[..., None]] = {"train": _train, "search": _search}
+        with _Stop() as stop:
+            from sparse_search.train.stopped import Stopped
+
+            try:
+                commands[parsed.command](parsed, overrides, stop)
+            except Stopped:
+                return _go_on(stop, arguments, parsed.workdir)
+        return 0
+    if overrides:
+        raise UserError(f"{parsed.command} takes no --config fields.")
+    if parsed.command == "report":
+        _report_on(parsed.workdir, parsed.out)
+    elif parsed.command == "compare":
+        _compare(parsed)
+    else:
+        _status(parsed)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

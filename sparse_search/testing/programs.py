@@ -1,0 +1,79 @@
+"""Looking into traced programs: what runs always, and what only under a condition."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.extend.core import Jaxpr, jaxprs_in_params
+
+from sparse_search.algorithms.base import SparseAlgorithm
+from sparse_search.models.mlp import mlp
+from sparse_search.train import rounds
+from sparse_search.types import Scalar
+
+_SCOPE = "rewire_under_test"
+
+
+def round_jaxpr(
+    make: Callable[[Scalar, Scalar], SparseAlgorithm], lanes: int = 2
+) -> tuple[Jaxpr, str]:
+    """Trace a round of `train.rounds` over lanes, without running it.
+
+    Returns:
+        The program, and the name of the scope that all of the rewire lies in.
+    """
+
+    def marked(fraction: Scalar, until: Scalar) -> SparseAlgorithm:
+        algorithm = make(fraction, until)
+
+        def rewire(*args: Any) -> Any:
+            with jax.named_scope(_SCOPE):
+                return algorithm.rewire(*args)
+
+        return algorithm._replace(rewire=rewire)
+
+    train = rounds.make_train(
+        rounds.Spec(
+            model=mlp(4, 1, 3),
+            algorithm=marked,
+            optimizer=lambda rate, decay, steps: optax.sgd(rate, momentum=0.9),
+            round_steps=3,
+            mean=0.0,
+            scale=1.0,
+        )
+    )
+    examples = rounds.Examples(jnp.zeros((8, 5), jnp.uint8), jnp.zeros(8, jnp.int32))
+    params = jax.eval_shape(train.weights, 0, examples)
+    number, real = (
+        jax.ShapeDtypeStruct((), "int32"),
+        jax.ShapeDtypeStruct((), "float32"),
+    )
+    counts = jax.tree.map(lambda p: number if p.ndim > 1 else None, params)
+    hyper = rounds.Hyper(number, real, real, real, number, number, counts)
+    one = (hyper, jax.eval_shape(train.init, hyper, params))
+    rows = (jax.ShapeDtypeStruct((3, 4), "int32"), jax.ShapeDtypeStruct((2,), "int32"))
+    batched = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((lanes, *x.shape), x.dtype), (*one, *rows)
+    )
+    over_lanes = jax.vmap(train.round, in_axes=(0, 0, 0, 0, None))
+    return jax.make_jaxpr(over_lanes)(*batched, examples).jaxpr, _SCOPE
+
+
+def scope_outside_cond(jaxpr: Jaxpr, scope: str) -> tuple[int, int]:
+    """Count the operations of a `jax.named_scope`.
+
+    Returns:
+        How many lie within a branch of some `cond`, and how many outside of all.
+    """
+    inside = outside = 0
+    for equation in jaxpr.eqns:
+        outside += scope in str(equation.source_info.name_stack)
+        for inner in jaxprs_in_params(equation.params):
+            found = scope_outside_cond(inner, scope)
+            if equation.primitive.name == "cond":
+                inside += sum(found)
+            else:
+                inside, outside = inside + found[0], outside + found[1]
+    return inside, outside
