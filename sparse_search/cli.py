@@ -9,12 +9,16 @@ import os
 import shlex
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from sparse_search.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from sparse_search.config import Config
+    from sparse_search.report import Summary
 
 _COMMANDS = {
     "train": "train one network; the same command again resumes it",
@@ -129,7 +133,7 @@ def _prepare_jax() -> None:
         os.environ.setdefault(name, value)
 
 
-def _config(arguments: argparse.Namespace, overrides: Sequence[str]) -> object:
+def _config(arguments: argparse.Namespace, overrides: Sequence[str]) -> "Config":
     from sparse_search.config_file import load_config
 
     if not arguments.config:
@@ -206,7 +210,7 @@ def _report_on(workdir: Path, out: Path | None) -> None:
     _tell(summary)
 
 
-def _tell(summary: object) -> None:
+def _tell(summary: "Summary") -> None:
     print("\n".join(summary.verdict))
     wrong = {
         status: number

@@ -222,7 +222,7 @@ def _types(spec: type) -> dict[str, Any]:
 def _to_config_dict(spec: Any) -> ConfigDict:
     """The mutable form of a spec; fields that may be None become placeholders."""
     out = ConfigDict()
-    for name, kind in _types(type(spec)).items():
+    for name in _types(type(spec)):
         value = getattr(spec, name)
         if dataclasses.is_dataclass(value):
             out[name] = _to_config_dict(value)

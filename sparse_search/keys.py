@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sparse_search.types import Array, Int, Key, UInt
+from sparse_search.types import Array, Key, Scalar, UInt
 
 
 def mix(word: UInt[Array, "*s"]) -> UInt[Array, "*s"]:
@@ -29,7 +29,7 @@ def words(key: Key, number: int) -> UInt[Array, " number"]:
     return mix(mix(counter + first) + second)
 
 
-def subkey(key: Key, number: Int[Array, ""] | int) -> Key:
+def subkey(key: Key, number: Scalar) -> Key:
     """The key that a number selects below `key`; the number may be traced."""
     data = jax.random.key_data(key)
     first, second = data[..., -2:]

@@ -40,17 +40,19 @@ class RoundLines:
         if step > begun and step < self._steps:
             seconds = (now - began) / (step - begun) * (self._steps - step)
             left = f", {duration(seconds)} left"
-        losses = {
-            part: "diverged"
-            if record[f"{part}_loss"] is None
-            else f"loss {record[f'{part}_loss']:.4f}, accuracy {record[f'{part}_accuracy']:.4f}"
-            for part in ("train", "valid")
-        }
+        said = {part: _said(record, part) for part in ("train", "valid")}
         print(
-            f"step {step}/{self._steps}: train {losses['train']}; validation "
-            f"{losses['valid']}; {record['grown']} connections rewired{left}",
+            f"step {step}/{self._steps}: train {said['train']}; validation "
+            f"{said['valid']}; {record['grown']} connections rewired{left}",
             flush=True,
         )
+
+
+def _said(record: Record, part: str) -> str:
+    loss, accuracy = record[f"{part}_loss"], record[f"{part}_accuracy"]
+    if loss is None:
+        return "diverged"
+    return f"loss {loss:.4f}, accuracy {accuracy:.4f}"
 
 
 class SearchProgress:

@@ -20,7 +20,7 @@ Counts = Any
 Key = jax.Array
 """A typed PRNG key (`jax.random.key`)."""
 
-Scalar = jax.Array | float
+Scalar = Any
 """A number that may be traced."""
 
 __all__ = [

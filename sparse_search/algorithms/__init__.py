@@ -1,0 +1,1 @@
+"""Sparse training algorithms: how masks change. One paper, one file."""

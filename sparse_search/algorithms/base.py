@@ -113,6 +113,27 @@ def random_masks(key: Key, params: Params, counts: Counts, select: Select) -> Ma
     )
 
 
+def scale_to_fan_in(params: Params, masks: Masks) -> Params:
+    """Mask initial weights and keep the variance of what every neuron sums.
+
+    A neuron that keeps k of n inputs has its weights multiplied by √(n / k): what an
+    initialiser that knew the mask would have drawn (Evci et al. 2022, "Gradient Flow
+    in Sparse Neural Networks", arXiv:2010.03533, section 3). Without it, layers at low
+    density begin with vanishing activations, and structures would be compared by how
+    much they suffer from that.
+    """
+
+    def scale(mask: Array | None, weight: Array) -> Array:
+        if mask is None:
+            return weight
+        inputs = tuple(range(weight.ndim - 1))
+        kept = jnp.maximum(jnp.sum(mask, axis=inputs), 1)
+        factor = jnp.sqrt(weight[..., 0].size / kept).astype(weight.dtype)
+        return jnp.where(mask, weight * factor, jnp.zeros_like(weight))
+
+    return jax.tree.map(scale, masks, params, is_leaf=lambda x: x is None)
+
+
 def same_view(params: Params, state: Any) -> Params:
     """The view of algorithms whose forward pass sees the parameters as they are."""
     del state

@@ -10,7 +10,8 @@ Every ΔT steps until T_end, in every sparse layer of n active weights:
 The gradient is dense and of one batch, and that batch makes no weight update. T_end
 is 75 % of training and α = 0.3 in the paper's experiments.
 
-No departure from the paper; where its text and the authors' code differ (a connection
+Departure from the paper: initial weights are scaled to the fan-in that the mask leaves
+(`base.scale_to_fan_in`). Where its text and the authors' code differ (a connection
 dropped and grown in the same rewire), see `grow_prune`.
 """
 

@@ -4,11 +4,13 @@
     θ ← optimizer(θ, m ⊙ ∇L(θ)),  θ = m ⊙ θ throughout
 
 The baseline "Static" of Mocanu et al. 2018 (arXiv:1707.04780) and Evci et al. 2020.
+
+Departure from both papers, here and in the algorithms that begin like this one: initial
+weights are scaled to the fan-in that the mask leaves (`base.scale_to_fan_in`).
 """
 
 import jax.numpy as jnp
 
-from sparse_search import trees
 from sparse_search.algorithms.base import (
     MaskState,
     Select,
@@ -17,6 +19,7 @@ from sparse_search.algorithms.base import (
     no_rewire,
     random_masks,
     same_view,
+    scale_to_fan_in,
 )
 from sparse_search.masks.patterns import unstructured
 from sparse_search.types import Counts, Key, Params
@@ -32,6 +35,6 @@ def static(select: Select = unstructured.select) -> SparseAlgorithm:
     def init(key: Key, params: Params, counts: Counts) -> tuple[Params, MaskState]:
         masks = random_masks(key, params, counts, select)
         state = MaskState(masks, jnp.zeros((), jnp.int32))
-        return trees.apply_masks(params, masks), state
+        return scale_to_fan_in(params, masks), state
 
     return SparseAlgorithm(init, same_view, masked_grads, no_rewire)

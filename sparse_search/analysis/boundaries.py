@@ -16,9 +16,9 @@ def boundaries(
 ) -> list[dict[str, Any]]:
     """Every crossing between budgets at which R is more than a ratio of two noises.
 
-    Crossings are interpolated linearly in log nnz, on |w| − sigma, which is finite
-    where R is not. An interval reaches to where the limits of R pass 1; it is
-    unbounded (NaN) on a side where no budget is decided.
+    Crossings are interpolated linearly in log nnz, on log R, as their intervals are.
+    An interval reaches to where the limits of R pass 1; it is unbounded (NaN) on a
+    side where no budget is decided.
 
     Args:
         nnz: (B,) budgets.
@@ -26,7 +26,10 @@ def boundaries(
         significant: (B,) whether each structure effect is.
     """
     x = np.log2(nnz)
-    gap = np.array([abs(e.weight.value) - e.structure.value for e in effects])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        w = np.array([abs(e.weight.value) for e in effects])
+        sigma = np.array([e.structure.value for e in effects])
+        gap = np.clip(np.log(w) - np.log(sigma), -_FARTHEST, _FARTHEST)
     clear = np.array([weights_matter(e) for e in effects], bool) | significant
     clear &= np.isfinite(gap)
     limits = [_limits(effects, side) for side in (WEIGHT, STRUCTURE)]

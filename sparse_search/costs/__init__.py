@@ -1,0 +1,1 @@
+"""Parameters and operations: exact, from shapes and masks."""

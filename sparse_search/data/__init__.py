@@ -1,0 +1,1 @@
+"""Data sets in their official formats, and their order as a function."""

@@ -8,7 +8,7 @@ from jaxtyping import Integer, UInt8
 
 from sparse_search.errors import UserError
 
-# Images whose pixels are counted at once: bounds the memory of `pixel_statistics`,
+# Images whose pixels are counted at once: bounds the memory of `pixel_scale`,
 # whose temporary is eight times as large as the images it counts.
 _CHUNK = 4096
 
@@ -16,8 +16,9 @@ _CHUNK = 4096
 class Dataset(NamedTuple):
     """Images and labels of a classification task, with the official test split.
 
-    The network sees `(images - mean) / scale` as float32. Images stay uint8 in
-    memory, so that gathering a batch moves a quarter of the bytes.
+    The network sees `images / scale` as float32. Nothing is subtracted, so that a
+    pixel that is always dark gets no gradient, and rewiring leaves it out. Images stay
+    uint8 in memory, so that gathering a batch moves a quarter of the bytes.
 
     Attributes:
         name: the name in the configuration, e.g. "fashion_mnist".
@@ -26,7 +27,6 @@ class Dataset(NamedTuple):
         test_images: as `train_images`.
         test_labels: as `train_labels`.
         classes: the number of classes.
-        mean: mean of all training pixels, test pixels excluded.
         scale: standard deviation of all training pixels, never 0.
     """
 
@@ -36,12 +36,11 @@ class Dataset(NamedTuple):
     test_images: UInt8[np.ndarray, "m *example"]
     test_labels: Integer[np.ndarray, " m"]
     classes: int
-    mean: float
     scale: float
 
 
-def pixel_statistics(images: UInt8[np.ndarray, "n *example"]) -> tuple[float, float]:
-    """Mean and standard deviation of all pixels, the same on every machine.
+def pixel_scale(images: UInt8[np.ndarray, "n *example"]) -> float:
+    """Standard deviation of all pixels, the same on every machine.
 
     Sums are exact integers, so neither the order of summation nor the machine's
     vector width changes a bit of the result.
@@ -62,4 +61,4 @@ def pixel_statistics(images: UInt8[np.ndarray, "n *example"]) -> tuple[float, fl
             f"All {pixels} pixels of the training images are equal, so there is "
             "nothing to learn from them."
         )
-    return total / pixels, math.sqrt(spread / pixels**2)
+    return math.sqrt(spread / pixels**2)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sparse_search.data.dataset import Dataset, pixel_statistics
+from sparse_search.data.dataset import Dataset, pixel_scale
 
 
 def load(data_dir: str | Path | None = None) -> Dataset:
@@ -31,7 +31,7 @@ def load(data_dir: str | Path | None = None) -> Dataset:
     labels = np.asarray(labels).astype(np.uint8)
     test = np.zeros(len(labels), bool)
     test[np.argsort(labels, kind="stable")[::5]] = True
-    mean, scale = pixel_statistics(images[~test])
+    scale = pixel_scale(images[~test])
     return Dataset(
         name="digits",
         train_images=images[~test],
@@ -39,6 +39,5 @@ def load(data_dir: str | Path | None = None) -> Dataset:
         test_images=images[test],
         test_labels=labels[test],
         classes=10,
-        mean=mean,
         scale=scale,
     )

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from sparse_search.data import idx
-from sparse_search.data.dataset import Dataset, pixel_statistics
+from sparse_search.data.dataset import Dataset, pixel_scale
 from sparse_search.errors import UserError
 
 _CLASSES = 10
@@ -73,7 +73,7 @@ def load_published(published: Published, data_dir: str | Path | None) -> Dataset
     folder = _folder(published, data_dir)
     train_images, train_labels = _part(published, folder, _TRAIN)
     test_images, test_labels = _part(published, folder, _TEST)
-    mean, scale = pixel_statistics(train_images)
+    scale = pixel_scale(train_images)
     return Dataset(
         name=published.name,
         train_images=train_images,
@@ -81,7 +81,6 @@ def load_published(published: Published, data_dir: str | Path | None) -> Dataset
         test_images=test_images,
         test_labels=test_labels,
         classes=_CLASSES,
-        mean=mean,
         scale=scale,
     )
 

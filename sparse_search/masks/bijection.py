@@ -21,8 +21,14 @@ import numpy as np
 from sparse_search.keys import mix, words
 from sparse_search.types import Array, Key, UInt
 
-_PAIRS = 3
-"""Four rounds are pseudo-random for large halves; six leave no pattern in tiny ones."""
+
+def _pairs(half: int) -> int:
+    """Pairs of Feistel rounds: four rounds are pseudo-random for large halves.
+
+    In matrices of 16 entries six would still make pairs of positions up to a quarter
+    more or less likely to be chosen together; twelve leave no pattern.
+    """
+    return 6 if half <= 4 else 3
 
 
 class Domain(NamedTuple):
@@ -40,9 +46,10 @@ def domain(shape: tuple[int, ...]) -> Domain:
     return Domain(column_bits, max((row_bits + column_bits + 1) // 2, 1))
 
 
-def _round_keys(key: Key) -> list[tuple[Array, Array]]:
-    numbers = words(key, 2 * _PAIRS)
-    return [(numbers[2 * i], numbers[2 * i + 1]) for i in range(_PAIRS)]
+def _round_keys(key: Key, half: int) -> list[tuple[Array, Array]]:
+    pairs = _pairs(half)
+    numbers = words(key, 2 * pairs)
+    return [(numbers[2 * i], numbers[2 * i + 1]) for i in range(pairs)]
 
 
 def _shift_left(x: Array, bits: int) -> Array:
@@ -66,7 +73,7 @@ def rank(
     else:
         high = _shift_right(row, half - bits)
         low = (_shift_left(row, bits) | column) & word
-    for first, second in _round_keys(key):
+    for first, second in _round_keys(key, half):
         high = high ^ (mix(low + first) & word)
         low = low ^ (mix(high + second) & word)
     return high, low
@@ -82,7 +89,7 @@ def position(
     """
     half, bits = over.half, over.column
     word = np.uint32((1 << half) - 1)
-    for first, second in reversed(_round_keys(key)):
+    for first, second in reversed(_round_keys(key, half)):
         low = low ^ (mix(high + second) & word)
         high = high ^ (mix(low + first) & word)
     if bits >= half:

@@ -61,7 +61,8 @@ def _sortable(scores: Float[Array, "*s"]) -> _Word:
     unsigned = jnp.dtype(f"uint{bits}")
     sign = np.array(1 << (bits - 1), unsigned)
     raw = jax.lax.bitcast_convert_type(scores, unsigned)
-    raw = jnp.where(scores == 0, jnp.zeros_like(raw), raw)
+    # By bits: comparing floats may flush denormal scores to zero, or not.
+    raw = jnp.where(raw == sign, jnp.zeros_like(raw), raw)
     ordered = jnp.where(raw < sign, raw | sign, ~raw)
     ordered = jnp.where(jnp.isnan(scores), jnp.zeros_like(raw), ordered)
     # At least 32 bits, so that a shift by a whole digit is always defined.
@@ -76,7 +77,7 @@ def _kth_largest(word: _Word, candidates: Bool[Array, "*s"], k: Array) -> _Thres
     passes = -(-word.bits // digit_bits)
 
     def one(number: Array, at: _Threshold) -> _Threshold:
-        shift = ((passes - 1 - number) * digit_bits).astype(dtype)
+        shift = jnp.asarray((passes - 1 - number) * digit_bits, dtype)
         shifted = values >> shift
         digit = (shifted & np.array(bins - 1, dtype)).astype(jnp.int32)
         inside = candidates & ((shifted >> np.array(digit_bits, dtype)) == at.value)

@@ -1,0 +1,1 @@
+"""Networks, each with a width and a depth."""

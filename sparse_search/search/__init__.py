@@ -1,0 +1,1 @@
+"""Populations: space, groups, executors, driver."""

@@ -1,0 +1,1 @@
+"""The contract suites, for your own algorithms too."""

@@ -1,0 +1,1 @@
+"""Training runs: steps, rounds, lanes, checkpoints, workdirs."""

@@ -45,12 +45,12 @@ class Hyper(NamedTuple):
         counts: the nnz of every sparse layer, like the parameters.
     """
 
-    seed: Int[Array, ""]
-    learning_rate: Float[Array, ""]
-    weight_decay: Float[Array, ""]
-    drop_fraction: Float[Array, ""]
-    steps: Int[Array, ""]
-    rewire_until: Int[Array, ""]
+    seed: Scalar
+    learning_rate: Scalar
+    weight_decay: Scalar
+    drop_fraction: Scalar
+    steps: Scalar
+    rewire_until: Scalar
     counts: Counts
 
 
@@ -99,7 +99,6 @@ class Spec:
         algorithm: `(drop_fraction, rewire_until) -> SparseAlgorithm`.
         optimizer: `(learning_rate, weight_decay, steps) -> transformation`.
         round_steps: ΔT, the gradients of a round.
-        mean: subtracted from pixels.
         scale: that pixels are divided by.
     """
 
@@ -107,7 +106,6 @@ class Spec:
     algorithm: Callable[[Scalar, Scalar], SparseAlgorithm]
     optimizer: Callable[[Scalar, Scalar, Scalar], optax.GradientTransformation]
     round_steps: int
-    mean: float
     scale: float
 
 
@@ -181,7 +179,7 @@ class _Keys(NamedTuple):
     rewires: Key
 
 
-def _keys(seed: Int[Array, ""]) -> _Keys:
+def _keys(seed: Scalar) -> _Keys:
     key = jax.random.key(seed)
     return _Keys(*(subkey(key, number) for number in range(5)))
 
@@ -198,10 +196,10 @@ def make_train(spec: Spec) -> Train:
     rewires = spec.algorithm(0.0, 0).rewire is not no_rewire
 
     def logits(view: Params, images: UInt[Array, "batch *example"]) -> Array:
-        pixels = (images.astype(jnp.float32) - spec.mean) * (1 / spec.scale)
+        pixels = images.astype(jnp.float32) * (1 / spec.scale)
         return spec.model.apply(view, pixels)
 
-    def weights(seed: Int[Array, ""], examples: Examples) -> Params:
+    def weights(seed: Scalar, examples: Examples) -> Params:
         example = jnp.zeros((1, *examples.images.shape[1:]), jnp.float32)
         return spec.model.init(_keys(seed).weights, example)
 
@@ -334,6 +332,6 @@ def make_train(spec: Spec) -> Train:
         return sums[0] / sums[2], sums[1] / sums[2]
 
     def total(counts: Counts) -> Int[Array, ""]:
-        return sum(jax.tree.leaves(counts), start=jnp.int32(0))
+        return jnp.sum(jnp.array([0, *jax.tree.leaves(counts)], jnp.int32))
 
     return Train(weights, init, steps, round_, evaluate)

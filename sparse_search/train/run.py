@@ -10,7 +10,7 @@ import math
 import re
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -217,7 +217,7 @@ def _trial_record(
     status = "done"
     if any(value is None for value in metrics.values()):
         status = "diverged"
-    elif metrics["test_accuracy"] <= chance_level(dataset.test_labels):
+    elif float(final.test_accuracy[lane]) <= chance_level(dataset.test_labels):
         status = "collapsed"
     layers = dict(trial.counts)
     dense = sum(v.size for k, v in result.params.items() if k not in layers)

@@ -299,7 +299,6 @@ def make_spec(config: Config, trial: Trial, dataset: Dataset) -> Spec:
         algorithm=build.factory("method", trial.method, build.ALGORITHMS),
         optimizer=functools.partial(optimizer.make, config.optimizer),
         round_steps=config.sparsity.rewire_every,
-        mean=dataset.mean,
         scale=dataset.scale,
     )
 

@@ -1,10 +1,22 @@
+"""Every algorithm keeps the contract, and the suite notices one that does not."""
+
 import functools
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from sparse_search import build, trees
+from sparse_search.algorithms import schedules
+from sparse_search.algorithms.base import Info
+from sparse_search.algorithms.rigl import rigl
+from sparse_search.algorithms.set_ import set_
+from sparse_search.masks.patterns import unstructured
 from sparse_search.testing import algorithms as suite
+from sparse_search.testing.programs import scope_outside_cond
+
+pytestmark = pytest.mark.filterwarnings("ignore:`optimistic_adam`:DeprecationWarning")
 
 
 @functools.cache
@@ -16,3 +28,176 @@ def subject(name):
 @pytest.mark.parametrize("name", build.ALGORITHMS)
 def test_contract(name, check):
     check(subject(name))
+
+
+def test_contract_in_bfloat16():
+    params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), suite.example_params())
+    suite.check_training(suite.Subject(build.ALGORITHMS["rigl"], params=params))
+
+
+def test_one_call_checks_params_and_counts_of_the_user():
+    params = {"a": jnp.ones((7, 6)), "b": jnp.ones(6)}
+    make = build.ALGORITHMS["static"]
+    suite.check_algorithm(make, params=params, counts=[{"a": 5, "b": None}])
+    with pytest.raises(AssertionError, match=r"asked for .*43.* and made .*42"):
+        suite.check_algorithm(make, params=params, counts=[{"a": 43, "b": None}])
+
+
+# One small layer, so that every broken algorithm compiles in a moment.
+PARAMS = {
+    "kernel": jnp.asarray(np.random.default_rng(1).normal(size=(7, 6)), "float32")
+}
+COUNTS = [{"kernel": 20}]
+GOOD = rigl(schedules.constant(0.3))
+
+
+def broken(algorithm=GOOD, **functions):
+    algorithm = algorithm._replace(**functions)
+    return suite.Subject(
+        lambda fraction, until: algorithm, params=PARAMS, counts=COUNTS
+    )
+
+
+def changed(name, change):
+    """The good algorithm with one function's outputs changed."""
+    return broken(**{name: lambda *args: change(*getattr(GOOD, name)(*args))})
+
+
+def everywhere(tree, value):
+    return jax.tree.map(lambda x: jnp.full_like(x, value), tree)
+
+
+def first_off(state):
+    """A state with one stored entry less."""
+    mask = state.masks["kernel"].ravel()
+    mask = mask.at[jnp.argmax(mask)].set(False).reshape(PARAMS["kernel"].shape)
+    return state._replace(masks={"kernel": mask})
+
+
+def grown_ones(key, params, grads, state):
+    new, after, info = GOOD.rewire(key, params, grads, state)
+    came = after.masks["kernel"] & ~state.masks["kernel"]
+    return {"kernel": jnp.where(came, 1.0, new["kernel"])}, after, info
+
+
+def loses_one(key, params, grads, state):
+    _, after, _ = GOOD.rewire(key, params, grads, state)
+    after = first_off(after)
+    old, new = state.masks["kernel"], after.masks["kernel"]
+    info = Info({"kernel": jnp.sum(old & ~new)}, {"kernel": jnp.sum(new & ~old)})
+    return trees.apply_masks(params, after.masks), after, info
+
+
+def same_key(key, scores, count, where):
+    return unstructured.select(jax.random.key(7), scores, count, where)
+
+
+@jax.custom_batching.custom_vmap
+def one(x):
+    return x
+
+
+@one.def_vmap
+def _(size, batched, x):
+    return jnp.roll(x, 1, axis=0), True
+
+
+BROKEN = {
+    "init leaves parameters dense": (
+        suite.check_init,
+        lambda: broken(init=lambda k, p, c: (p, GOOD.init(k, p, c)[1])),
+        "parameters of kernel are not zero at 20",
+    ),
+    "init is one short": (
+        suite.check_init,
+        lambda: changed("init", lambda p, s: (p, first_off(s))),
+        "asked for {'kernel': 20} and made {'kernel': 19}",
+    ),
+    "the view is dense": (
+        suite.check_init,
+        lambda: broken(view=lambda p, s: everywhere(p, 1.0)),
+        "the view of kernel",
+    ),
+    "gradients are not masked": (
+        suite.check_training,
+        lambda: broken(filter_grads=lambda g, p, s: (g, s)),
+        "the filtered gradients of kernel",
+    ),
+    "dropped weights stay": (
+        suite.check_training,
+        lambda: broken(
+            rewire=lambda k, p, g, s: (everywhere(p, 1), *GOOD.rewire(k, p, g, s)[1:])
+        ),
+        "parameters of kernel are not zero at 20",
+    ),
+    "grown weights are not zero": (
+        suite.check_training,
+        lambda: broken(rewire=grown_ones),
+        "of the weights that grew in kernel are not 0",
+    ),
+    "a rewire loses a connection": (
+        suite.check_training,
+        lambda: broken(rewire=loses_one),
+        "nnz per layer from {'kernel': 20} to {'kernel': 19}",
+    ),
+    "what was exchanged is told wrong": (
+        suite.check_training,
+        lambda: changed(
+            "rewire", lambda p, s, i: (p, s, Info(everywhere(i.dropped, 3), i.grown))
+        ),
+        "info.dropped of kernel is 3, in fact",
+    ),
+    "a step loses a connection": (
+        suite.check_training,
+        lambda: changed("filter_grads", lambda g, s: (g, first_off(s))),
+        "changed nnz",
+    ),
+    "the key is not looked at": (
+        suite.check_seeds,
+        lambda: broken(set_(select=same_key)),
+        "four keys grew the same",
+    ),
+    "the state changes type": (
+        suite.check_compiles_once,
+        lambda: changed(
+            "filter_grads", lambda g, s: (g, s._replace(step=s.step + 0.5))
+        ),
+        "traced more than once",
+    ),
+    "lanes see each other": (
+        suite.check_lanes,
+        lambda: changed("init", lambda p, s: (jax.tree.map(one, p), s)),
+        "lane 0 of init is no single run",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_algorithm_is_noticed(name):
+    check, make, message = BROKEN[name]
+    with pytest.raises(AssertionError) as error:
+        check(make())
+    assert message in str(error.value)
+
+
+def test_an_optimizer_is_named_that_breaks_the_contract(monkeypatch):
+    # The reset of a rewire is the training step's; without it the suite must fail.
+    monkeypatch.setattr(suite.optimizers, "names", lambda: ["sgd", "adam"])
+    monkeypatch.setattr(trees, "map_belonging", lambda f, s, p, state, new: state)
+    with pytest.raises(AssertionError, match="with optax.adam, the optimizer state"):
+        suite.check_optimizers(broken())
+
+
+def test_a_cond_that_became_a_select_is_seen():
+    def step(due, x):
+        return jax.lax.cond(due, rewire, lambda x: x, x)
+
+    def rewire(x):
+        with jax.named_scope("mark"):
+            return jnp.sort(x) + 1
+
+    xs, due = jnp.zeros((2, 3)), jnp.array([True, False])
+    single = jax.make_jaxpr(step)(True, xs[0]).jaxpr
+    lanes = jax.make_jaxpr(jax.vmap(step))(due, xs).jaxpr
+    assert scope_outside_cond(single, "mark") == (2, 0)
+    assert scope_outside_cond(lanes, "mark") == (0, 2)

@@ -54,8 +54,8 @@ def test_every_crossing_is_found_with_its_direction():
         (classes.WEIGHT, classes.STRUCTURE),
         (classes.STRUCTURE, classes.WEIGHT),
     ]
-    # |w| - sigma goes from 1 to -0.5: two thirds of a doubling.
-    assert found[0]["nnz"] == pytest.approx(1000 * 2 ** (2 / 3))
+    # R goes from 2 to 1/2: it is 1 after half of a doubling.
+    assert found[0]["nnz"] == pytest.approx(1000 * 2**0.5)
     for b in found:
         assert b["low"] <= b["nnz"] <= b["high"]
     assert 1000 < found[0]["low"] and found[0]["high"] < 2000

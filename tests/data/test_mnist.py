@@ -72,7 +72,6 @@ def test_load(tmp_path, name, suffix, subfolder):
     assert (data.train_labels == np.arange(40) % 10).all()
     assert (data.test_labels == np.arange(20) % 10).all()
     assert data.train_images.dtype == data.train_labels.dtype == np.uint8
-    assert data.mean == pytest.approx(data.train_images.mean())
     assert data.scale == pytest.approx(data.train_images.std())
 
 

@@ -1,0 +1,1 @@
+"""Which masks are allowed."""
