@@ -1,24 +1,42 @@
+"""Digits: where do weights decide, and where their structure?
+
+Question: on scikit-learn's digits (1,437 training images of 8×8, 10 classes), does
+    accuracy at a fixed number of weights depend on how many they are or on which?
+Command: sparse-search search --config=configs/digits_map.py --workdir=runs/digits_map
+Cost: COST_DIGITS
+Expected: EXPECTED_DIGITS
+"""
+
 from sparse_search.config import defaults
 
 
 def get_config(arg: str = ""):
+    """The map; `:smoke` is a two-round miniature of it."""
     config = defaults()
     config.data.name = "digits"
+    config.data.validation = 287
     config.steps = 1000
     config.batch_size = 64
     config.optimizer.learning_rate = 0.1
-    config.space.budgets = (312, 656, 1440, 3392)
-    config.space.widths = (32, 64, 128)
-    config.space.methods = ("static", "set", "rigl")
-    config.space.seeds = (0, 1, 2)
-    config.space.small_dense.depths = (1, 2)
-    config.space.small_dense.learning_rates = (0.03, 0.1)
-    config.space.small_dense.extra_budgets = (5888, 12672)
+
+    space = config.space
+    # The kernels of dense 64-w-w-10 with w = 4, 8, 16, 32; then w = 48, 80.
+    space.budgets = (312, 656, 1440, 3392)
+    space.widths = (32, 64, 128)
+    space.methods = ("static", "set", "rigl")
+    space.seeds = (0, 1, 2)
+    space.small_dense.depths = (1, 2)
+    space.small_dense.learning_rates = (0.03, 0.1)
+    space.small_dense.extra_budgets = (5856, 12320)
+
     if arg == "smoke":
         config.steps = 20
         config.sparsity.rewire_every = 10
-        config.space.budgets = (312, 656)
-        config.space.widths = (32, 64)
-        config.space.seeds = (0, 1)
-        config.space.methods = ("static", "rigl")
+        space.budgets = (656, 1440)
+        space.widths = (32, 64)
+        space.methods = ("static", "rigl")
+        space.seeds = (0, 1)
+        space.small_dense.depths = (2,)
+        space.small_dense.learning_rates = (0.1,)
+        space.small_dense.extra_budgets = ()
     return config

@@ -1,7 +1,18 @@
+"""Fashion-MNIST: where do weights decide, and where their structure?
+
+Question: for MLPs with 1,592 to 26,432 weights, does it pay to spread them over a
+    large and sparse network, and do methods that rewire remove the structure effect?
+Command: sparse-search search --config=configs/fashion_mlp_map.py
+    --workdir=runs/fashion_map --config.data.data_dir=DIR (with the four IDX files)
+Cost: COST_FASHION
+Expected: EXPECTED_FASHION
+"""
+
 from sparse_search.config import defaults
 
 
 def get_config(arg: str = ""):
+    """The map; `:smoke` is a two-round miniature of it."""
     config = defaults()
     config.data.name = "fashion_mnist"
     config.data.validation = 3000
@@ -9,13 +20,28 @@ def get_config(arg: str = ""):
     config.batch_size = 128
     config.optimizer.learning_rate = 0.1
     config.optimizer.weight_decay = 5e-4
+
+    space = config.space
     # The kernels of dense 784-w-w-10 with w = 2, 4, 8, 16, 32, so that both depths of
     # the small dense family come within 2 % of every budget; then w = 64 and 128.
-    config.space.budgets = (1592, 3192, 6416, 12960, 26432)
-    config.space.widths = (64, 128, 256, 512)
-    config.space.methods = ("static", "set", "rigl")
-    config.space.seeds = (0, 1, 2)
-    config.space.small_dense.depths = (1, 2)
-    config.space.small_dense.learning_rates = (0.03, 0.1, 0.3)
-    config.space.small_dense.extra_budgets = (54912, 118016)
+    space.budgets = (1592, 3192, 6416, 12960, 26432)
+    space.widths = (64, 128, 256, 512)
+    space.methods = ("static", "set", "rigl")
+    space.seeds = (0, 1, 2)
+    space.small_dense.depths = (1, 2)
+    space.small_dense.learning_rates = (0.03, 0.1, 0.3)
+    space.small_dense.extra_budgets = (54912, 118016)
+
+    if arg == "smoke":
+        config.data.validation = 50
+        config.steps = 20
+        config.sparsity.rewire_every = 10
+        config.batch_size = 16
+        space.budgets = (3192, 6416)
+        space.widths = (32,)
+        space.methods = ("static", "rigl")
+        space.seeds = (0, 1)
+        space.small_dense.depths = (2,)
+        space.small_dense.learning_rates = (0.1,)
+        space.small_dense.extra_budgets = ()
     return config

@@ -1,16 +1,32 @@
-"""x."""
+"""MNIST, LeNet-300-100 at 5 % density, trained with RigL.
+
+Question: how accurate is LeNet-300-100 with a twentieth of its weights?
+Command: sparse-search train --config=configs/mnist_lenet.py --workdir=runs/lenet
+    --config.data.data_dir=DIR (with the four IDX files)
+    [--config.sparsity.density=0.1] [--config.seed=1]
+Cost: COST_LENET
+Expected: EXPECTED_LENET
+"""
 
 from sparse_search.config import defaults
 
 
-def get_config(arg=""):
+def get_config(arg: str = ""):
+    """The run; `:smoke` makes two short rounds of it."""
     config = defaults()
     config.data.name = "mnist"
     config.data.validation = 5000
     config.model.name = "lenet_300_100"
     config.model.width = 300
+    config.sparsity.method = "rigl"
     config.sparsity.density = 0.05
     config.steps = 12000
+    config.batch_size = 128
     config.optimizer.learning_rate = 0.2
     config.optimizer.weight_decay = 5e-4
+    if arg == "smoke":
+        config.data.validation = 50
+        config.steps = 20
+        config.sparsity.rewire_every = 10
+        config.batch_size = 16
     return config

@@ -52,7 +52,7 @@ def plan(config: Config, workdir: Path) -> Plan:
 
 def search(
     config: Config,
-    workdir: Path,
+    workdir: Path | str,
     *,
     should_stop: Callable[[], bool] = lambda: False,
     watch: Watcher = lambda progress: None,
@@ -72,6 +72,7 @@ def search(
         UserError: the config or the workdir cannot be used.
         Stopped: it was asked to stop.
     """
+    workdir = Path(workdir)
     todo = plan(config, workdir)
     with workdirs.claim(workdir, config, "search"):
         if not todo.pending:

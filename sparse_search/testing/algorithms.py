@@ -14,7 +14,8 @@ broken. `CHECKS` lists them one by one, for a test runner that reports them apar
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from sparse_search import trees
 from sparse_search.algorithms.base import SparseAlgorithm, no_rewire
 from sparse_search.testing.programs import round_jaxpr, scope_outside_cond
 from sparse_search.testing.sparse_state import (
@@ -110,7 +110,7 @@ class Subject:
         self.counts = list(counts or example_counts(self.params))
         plain = make(_DROP_FRACTION, _UNTIL)
         self.rewires = plain.rewire is not no_rewire
-        self.traces = dict.fromkeys(("init", "filter_grads", "rewire"), 0)
+        self.traces: Counter[str] = Counter()
         self.algorithm = plain._replace(
             init=self._jit("init"), filter_grads=self._jit("filter_grads")
         )
@@ -281,7 +281,7 @@ def check_compiles_once(subject: Subject) -> None:
     run.steps(1)
     again = {name: number for name, number in subject.traces.items() if number > 1}
     require(not again, f"traced more than once: {again}")
-    traced = getattr(run.update, "_cache_size")()
+    traced = run.update._cache_size()
     require(traced == 1, f"the gradient step was compiled {traced} times")
 
 

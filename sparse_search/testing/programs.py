@@ -40,7 +40,6 @@ def round_jaxpr(
             algorithm=marked,
             optimizer=lambda rate, decay, steps: optax.sgd(rate, momentum=0.9),
             round_steps=3,
-            mean=0.0,
             scale=1.0,
         )
     )

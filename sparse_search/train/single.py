@@ -70,7 +70,7 @@ def from_search(folder: Path, trial: str) -> tuple[Config, Trial]:
 
 def train(
     config: Config,
-    workdir: Path,
+    workdir: Path | str,
     *,
     trial: Trial | None = None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -92,6 +92,7 @@ def train(
         UserError: the config or the workdir cannot be used.
         Stopped: it was asked to stop; the same call goes on.
     """
+    workdir = Path(workdir)
     dataset = load_dataset(config)
     check(config, dataset)
     trial = trial or single_trial(config, dataset)

@@ -12,9 +12,12 @@ from sparse_search.algorithms import schedules
 from sparse_search.algorithms.base import Info
 from sparse_search.algorithms.rigl import rigl
 from sparse_search.algorithms.set_ import set_
+from sparse_search.config import Optimizer
+from sparse_search.errors import UserError
 from sparse_search.masks.patterns import unstructured
 from sparse_search.testing import algorithms as suite
 from sparse_search.testing.programs import scope_outside_cond
+from sparse_search.train import optimizer
 
 pytestmark = pytest.mark.filterwarnings("ignore:`optimistic_adam`:DeprecationWarning")
 
@@ -22,6 +25,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:`optimistic_adam`:DeprecationWar
 @functools.cache
 def subject(name):
     return suite.Subject(build.ALGORITHMS[name])
+
+
+@pytest.mark.parametrize("name", suite.NOT_WALKED)
+def test_an_optimizer_that_cannot_be_walked_is_refused(name):
+    with pytest.raises(UserError, match=name):
+        optimizer.check(Optimizer(name=name, options={}))
 
 
 @pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)
@@ -106,7 +115,7 @@ BROKEN = {
     "init leaves parameters dense": (
         suite.check_init,
         lambda: broken(init=lambda k, p, c: (p, GOOD.init(k, p, c)[1])),
-        "parameters of kernel are not zero at 20",
+        "parameters of kernel are not zero at 22",
     ),
     "init is one short": (
         suite.check_init,
@@ -128,7 +137,7 @@ BROKEN = {
         lambda: broken(
             rewire=lambda k, p, g, s: (everywhere(p, 1), *GOOD.rewire(k, p, g, s)[1:])
         ),
-        "parameters of kernel are not zero at 20",
+        "parameters of kernel are not zero at 22",
     ),
     "grown weights are not zero": (
         suite.check_training,
@@ -154,7 +163,7 @@ BROKEN = {
     ),
     "the key is not looked at": (
         suite.check_seeds,
-        lambda: broken(set_(select=same_key)),
+        lambda: broken(set_(schedules.constant(0.3), same_key)),
         "four keys grew the same",
     ),
     "the state changes type": (

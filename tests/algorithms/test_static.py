@@ -5,7 +5,7 @@ import optax
 from layer_by_hand import GRADS, WEIGHTS, state_of
 from scipy.stats import chi2
 
-from sparse_search.algorithms.base import no_rewire, nnz
+from sparse_search.algorithms.base import nnz, no_rewire
 from sparse_search.algorithms.static import static
 from sparse_search.train import step
 from sparse_search.train.step import TrainState
@@ -29,9 +29,20 @@ def test_masks_have_the_counts_and_dense_leaves_none():
         assert jax.tree.map(int, nnz(state.masks)) == counts(first, second)
         assert state.masks["first"]["bias"] is None and int(state.step) == 0
         mask = np.asarray(state.masks["first"]["kernel"])
-        expected = np.where(mask, WEIGHTS + 2, 0)
-        assert np.asarray(params["first"]["kernel"]).tobytes() == expected.tobytes()
+        kernel = np.asarray(params["first"]["kernel"])
+        assert ((kernel != 0) == mask).all()
         assert (np.asarray(params["first"]["bias"]) == 1).all()
+
+
+def test_initial_weights_are_scaled_to_the_fan_in_that_is_left():
+    mask = np.array([[1, 0, 0, 1], [1, 0, 1, 1], [1, 0, 0, 0]], bool)
+    params, _ = static(lambda key, scores, count, where: mask).init(
+        jax.random.key(0), {"kernel": jnp.full((3, 4), 2.0)}, {"kernel": 6}
+    )
+    # Of three inputs the neurons keep 3, 0, 1 and 2.
+    one, two = 2 * 3**0.5, 2 * 1.5**0.5
+    expected = [[2, 0, 0, two], [2, 0, one, two], [2, 0, 0, 0]]
+    np.testing.assert_allclose(params["kernel"], expected, rtol=1e-6)
 
 
 def test_layers_draw_apart_and_do_not_disturb_each_other():

@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
@@ -176,11 +175,12 @@ def test_eager_jitted_and_vmapped_are_the_same(dtype):
         arguments = keys[i], scores[i], counts[i], where[i]
         single = np.asarray(select(*arguments))
         assert (together[i] == single).all()
-        assert (single == np.asarray(topk.select(*arguments))).all()
         random = select_random(keys[i], counts[i], where[i])
         assert (at_random[i] == np.asarray(random)).all()
-        eager = topk.select_random(keys[i], counts[i], where[i])
-        assert (at_random[i] == np.asarray(eager)).all()
+        if i == 2 and dtype == "float32":  # slow: every operation is compiled apart
+            assert (single == np.asarray(topk.select(*arguments))).all()
+            eager = topk.select_random(keys[i], counts[i], where[i])
+            assert (at_random[i] == np.asarray(eager)).all()
 
 
 def test_it_can_be_stepped_through():

@@ -1,0 +1,67 @@
+"""Running the real commands, and small data sets in the official format."""
+
+import gzip
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = ROOT / "configs"
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "sparse_search", *map(str, arguments)]
+
+
+def run(*arguments, **environment):
+    """Run a command to its end; returns status, standard output, standard error."""
+    done = subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        timeout=600,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def ok(*arguments, **environment):
+    status, out, err = run(*arguments, **environment)
+    assert status == 0, f"{arguments}: {status}\n{out}\n{err}"
+    return out
+
+
+def lines(path):
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def without_times(records):
+    """Records by trial and round, without what may differ between two runs."""
+    found = {}
+    for record in records:
+        kept = {k: v for k, v in record.items() if k != "wall_seconds"}
+        found[record["trial"], record.get("round")] = kept
+    return found
+
+
+def small_images(folder, count=200, test=60):
+    """The four files of an MNIST-like data set whose classes can be told apart."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(0)
+    prototypes = random.integers(0, 200, (10, 28, 28))
+    for part, number in (("train", count), ("t10k", test)):
+        labels = np.arange(number) % 10
+        images = prototypes[labels] + random.integers(0, 56, (number, 28, 28))
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+            header = struct.pack(
+                f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape
+            )
+            with gzip.open(folder / f"{part}-{kind}-ubyte.gz", "wb") as file:
+                file.write(header + array.astype(np.uint8).tobytes())
+    return folder

@@ -1,0 +1,120 @@
+import os
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from commands import CONFIGS, ROOT, command, lines, ok, run, without_times
+
+ARGUMENTS = (
+    f"--config={CONFIGS / 'digits_map.py'}",
+    "--config.model.width=48",
+    "--config.sparsity.rewire_every=20",
+    "--config.steps=400",
+    "--config.checkpoint_every=3",
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing interrupted."""
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    ok("train", *ARGUMENTS, f"--workdir={workdir}")
+    return workdir
+
+
+def assert_same(one, other):
+    """The same bits: every round, the result, the final parameters and masks."""
+    for journal in ("rounds.jsonl", "trials.jsonl"):
+        assert without_times(lines(one / journal)) == without_times(
+            lines(other / journal)
+        )
+    (file,) = (one / "results").iterdir()
+    with np.load(file) as first, np.load(other / "results" / file.name) as second:
+        assert first.files == second.files
+        for name in first.files:
+            np.testing.assert_array_equal(first[name], second[name])
+
+
+def killed_in_round(workdir, at_least, number):
+    """Start a run and send it a signal once it has journaled some rounds."""
+    process = subprocess.Popen(
+        command("train", *ARGUMENTS, f"--workdir={workdir}"),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    journal = workdir / "rounds.jsonl"
+    while process.poll() is None:
+        if journal.exists() and len(journal.read_bytes().splitlines()) >= at_least:
+            process.send_signal(number)
+            break
+        time.sleep(0.002)
+    _, err = process.communicate()
+    return process.returncode, err
+
+
+def test_a_killed_run_ends_with_the_same_bits(whole, tmp_path):
+    workdir = tmp_path / "run"
+    for rounds in (2, 8):  # before the first checkpoint, and between two
+        status, _ = killed_in_round(workdir, rounds, signal.SIGKILL)
+        assert status == -signal.SIGKILL
+        # A crash of the machine may also tear the last line.
+        with open(workdir / "rounds.jsonl", "ab") as file:
+            file.write(b'{"schema": 1, "trial": "ri')
+    ok("train", *ARGUMENTS, f"--workdir={workdir}")
+    assert_same(whole, workdir)
+    grown = [record["grown"] for record in lines(workdir / "rounds.jsonl")]
+    assert sum(n > 0 for n in grown) >= 14  # it was killed among rewires
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_saves_and_says_how_to_go_on(whole, tmp_path, number):
+    workdir = tmp_path / "run"
+    status, err = killed_in_round(workdir, 4, number)
+    assert status == 128 + number
+    again = f"sparse-search train {' '.join(ARGUMENTS)} --workdir={workdir}"
+    assert again in err.replace("'", "")
+    done = len(lines(workdir / "rounds.jsonl"))
+    assert done < 20 and list((workdir / "checkpoints" / "single").iterdir())
+    ok("train", *ARGUMENTS, f"--workdir={workdir}")
+    assert_same(whole, workdir)
+
+
+def test_a_journal_that_lost_rounds_is_completed_from_the_checkpoint(whole, tmp_path):
+    workdir = tmp_path / "run"
+    killed_in_round(workdir, 8, signal.SIGTERM)
+    (workdir / "rounds.jsonl").write_text("")
+    ok("train", *ARGUMENTS, f"--workdir={workdir}")
+    assert_same(whole, workdir)
+
+
+def test_a_finished_run_is_not_run_again(whole):
+    before = (whole / "rounds.jsonl").read_bytes()
+    out = ok("train", *ARGUMENTS, f"--workdir={whole}")
+    assert "test_accuracy" in out
+    assert (whole / "rounds.jsonl").read_bytes() == before
+
+
+def test_another_config_is_refused_by_field(whole):
+    arguments = (*ARGUMENTS, "--config.optimizer.learning_rate=0.05")
+    status, _, err = run("train", *arguments, f"--workdir={whole}")
+    assert status == 2
+    assert "config.optimizer.learning_rate: 0.1 there, 0.05 here" in err
+    # How a run is kept is not its result.
+    ok("train", *ARGUMENTS, "--config.save_results=False", f"--workdir={whole}")
+
+
+def test_the_workdir_has_what_is_promised(whole):
+    names = {path.name for path in whole.iterdir()}
+    assert names >= {
+        "config.json",
+        "env.json",
+        "trials.jsonl",
+        "rounds.jsonl",
+        "results",
+        "tb",
+    }
+    assert any(os.scandir(whole / "tb"))
