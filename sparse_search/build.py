@@ -20,12 +20,17 @@ from sparse_search.models import mlp
 if TYPE_CHECKING:
     from sparse_search.algorithms.base import SparseAlgorithm
 
-# (drop fraction, step at which rewiring ends) -> algorithm; both may be traced.
-ALGORITHMS: dict[str, Callable[[Any, Any], "SparseAlgorithm"]] = {
-    "dense": lambda drop_fraction, until: dense(),
-    "static": lambda drop_fraction, until: static(),
-    "set": lambda drop_fraction, until: set_(schedules.constant(drop_fraction)),
-    "rigl": lambda drop_fraction, until: rigl(schedules.cosine(drop_fraction, until)),
+_ANY = unstructured.select
+
+# (drop fraction, step at which rewiring ends, the pattern's selection) -> algorithm;
+# the first two may be traced.
+ALGORITHMS: dict[str, Callable[..., "SparseAlgorithm"]] = {
+    "dense": lambda drop, until, select=_ANY: dense(),
+    "static": lambda drop, until, select=_ANY: static(select),
+    "set": lambda drop, until, select=_ANY: set_(schedules.constant(drop), select),
+    "rigl": lambda drop, until, select=_ANY: rigl(
+        schedules.cosine(drop, until), select
+    ),
 }
 
 # (width, depth, classes) -> flax module
@@ -41,7 +46,8 @@ DATASETS: dict[str, Callable[..., Any]] = {
     "fashion_mnist": fashion_mnist.load,
 }
 
-PATTERNS: dict[str, Callable[..., Any]] = {"unstructured": unstructured.select}
+# (key, scores, count, where) -> mask
+PATTERNS: dict[str, Callable[..., Any]] = {"unstructured": _ANY}
 
 
 def factory(what: str, name: str, table: Mapping[str, Callable[..., Any]]) -> Any:

@@ -28,6 +28,9 @@ from ml_collections import ConfigDict, config_dict
 from sparse_search.errors import UserError, nearest
 
 
+_LARGEST_SEED = 2**31 - 1
+
+
 def _within(default: Any, **limits: float) -> Any:
     """A field whose value (every value of a list) has a `low`, `high` or `above`."""
     return field(default=default, metadata=limits)
@@ -153,7 +156,7 @@ class Space:
     allocations: tuple[str, ...] | None = None
     methods: tuple[str, ...] | None = None
     learning_rates: tuple[float, ...] | None = _within(None, above=0)
-    seeds: tuple[int, ...] | None = _within(None, low=0)
+    seeds: tuple[int, ...] | None = _within(None, low=0, high=_LARGEST_SEED)
     small_dense: SmallDense = SmallDense()
 
 
@@ -181,9 +184,9 @@ class Config:
     model: Model = Model()
     sparsity: Sparsity = Sparsity()
     optimizer: Optimizer = Optimizer()
-    steps: int = _within(2000, low=1)
+    steps: int = _within(2000, low=1, high=2**31 - 1)
     batch_size: int = _within(128, low=1)
-    seed: int = _within(0, low=0)
+    seed: int = _within(0, low=0, high=_LARGEST_SEED)
     lanes: int = _within(0, low=0)
     checkpoint_every: int = _within(10, low=1)
     save_results: bool = True
@@ -271,6 +274,8 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
             raise UserError(f"{where} has {repeated[0]!r} twice; list each value once.")
         return values
     if typing.get_origin(kind) is dict:
+        if not hasattr(value, "items"):
+            raise UserError(f"{where} is a group of fields, not {value!r}.")
         return dict(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind is int and number and float(value).is_integer():
@@ -305,7 +310,8 @@ def _check_range(value: Any, limits: Mapping[str, float], where: str) -> None:
             ("at most", limits.get("high"), lambda x, y: x > y),
             ("above", limits.get("above"), lambda x, y: x <= y),
         ):
-            if limit is not None and (math.isnan(one) or wrong(one, limit)):
+            finite = math.isfinite(one)
+            if limit is not None and (not finite or wrong(one, limit)):
                 raise UserError(f"{where} is {one}; it must be {words} {limit}.")
 
 

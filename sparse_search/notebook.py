@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sparse_search import records
 from sparse_search.errors import UserError, nearest
 from sparse_search.train import results
-from sparse_search.train.workdir import read_config
 
 if TYPE_CHECKING:
     import pandas
@@ -51,7 +50,7 @@ def load(workdir: str | Path) -> Run:
     import pandas
 
     workdir = Path(workdir)
-    config = read_config(workdir)["config"]
+    config = records.read_config(workdir)["config"]
     trials = pandas.DataFrame(records.read_trials(workdir).values())
     rounds = pandas.DataFrame(records.read_rounds(workdir).values())
     return Run(workdir, config, trials, rounds)

@@ -147,6 +147,36 @@ def read(path: Path) -> Iterator[Record]:
             yield record
 
 
+def read_config(workdir: Path) -> dict[str, Any]:
+    """The content of a workdir's config.json: command, fingerprint and config.
+
+    Raises:
+        UserError: the folder is missing or no workdir.
+    """
+    if not workdir.is_dir():
+        raise UserError(
+            f"There is no workdir {workdir}; `sparse-search search --config=FILE "
+            f"--workdir={workdir}` makes one."
+        )
+    file = workdir / "config.json"
+    try:
+        content = json.loads(file.read_text())
+        if not isinstance(content["config"], dict):
+            raise ValueError("it has no config")
+    except FileNotFoundError:
+        raise UserError(
+            f"{workdir} is not a workdir: it has no config.json, which `sparse-search "
+            "search` and `sparse-search train` write; give the folder that was passed "
+            "as --workdir."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{file} cannot be read ({error}); restore it, or repeat the command that "
+            "made the workdir in a new folder."
+        ) from None
+    return content
+
+
 def read_trials(workdir: Path) -> dict[str, Record]:
     """The last record of every finished trial, by trial name, in first-seen order."""
     return {record["trial"]: record for record in read(workdir / "trials.jsonl")}

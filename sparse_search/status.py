@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sparse_search import records
 from sparse_search.progress import duration
-from sparse_search.train.workdir import owner, read_config
+from sparse_search.train.workdir import owner
 
 
 def status(workdir: Path) -> list[str]:
@@ -15,7 +15,7 @@ def status(workdir: Path) -> list[str]:
     Raises:
         UserError: the folder is no workdir.
     """
-    command = read_config(workdir).get("command")
+    command = records.read_config(workdir).get("command")
     plan = records.read_plan(workdir)
     trials = records.read_trials(workdir)
     rounds = records.read_rounds(workdir)

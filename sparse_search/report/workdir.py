@@ -1,6 +1,5 @@
 """What a report reads from a workdir: the command, the task and the journals."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -56,12 +55,7 @@ def read(path: Path) -> Workdir:
     Raises:
         UserError: `path` is missing, is no workdir, or has no finished trial.
     """
-    if not path.is_dir():
-        raise UserError(
-            f"There is no workdir {path}; `sparse-search search --config=FILE "
-            f"--workdir={path}` makes one."
-        )
-    config = _read_config(path)
+    config = records.read_config(path)
     trials = sorted(records.read_trials(path).values(), key=row_order)
     if not trials:
         raise UserError(
@@ -80,23 +74,3 @@ def read(path: Path) -> Workdir:
     return Workdir(
         path, command, tasks[0], trials, [rounds[key] for key in sorted(rounds)]
     )
-
-
-def _read_config(path: Path) -> dict:
-    file = path / "config.json"
-    try:
-        config = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is not a workdir: it has no config.json, which `sparse-search "
-            "search` and `sparse-search train` write; give the folder that was passed "
-            "as --workdir."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{file} cannot be read ({error}); restore it, or repeat the command that "
-            "made the workdir in a new folder."
-        ) from None
-    if not isinstance(config, dict):
-        raise UserError(f"{file} is not the config of a workdir; restore it.")
-    return config

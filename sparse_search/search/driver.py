@@ -44,6 +44,7 @@ def plan(config: Config, workdir: Path) -> Plan:
     """
     dataset = load_dataset(config)
     check(config, dataset)
+    executors.workers(config, on_cpu=True)  # the name is checked before all else
     everything = population(config, dataset)
     done = records.read_trials(workdir)
     pending = [trial for trial in everything.trials if trial.name not in done]

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -84,7 +85,9 @@ def check(spec: Optimizer) -> None:
             )
     try:
         transform: Any = make(spec, 1.0, 0.0, 1)
-        transform.init({"kernel": jnp.zeros((2, 2))})
+        params = {"kernel": jnp.zeros((2, 2))}
+        # Some need more than gradients to update: the value of the loss, for one.
+        jax.eval_shape(lambda p: transform.update(p, transform.init(p), p), params)
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(

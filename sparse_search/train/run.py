@@ -226,7 +226,7 @@ def _trial_record(
         for layer in sorted(layers, key=_natural)
     }
     nnz = sum(int(mask.sum()) for mask in masks.values())
-    kind = growth(trial.method)
+    kind = growth(config, trial.method)
     return {
         **trial_fields(trial, dataset.name),
         "nnz": nnz,

@@ -37,7 +37,7 @@ def from_search(folder: Path, trial: str) -> tuple[Config, Trial]:
     Raises:
         UserError: there is no such trial.
     """
-    content = workdirs.read_config(folder)
+    content = records.read_config(folder)
     planned: dict[str, tuple[Trial, int]] = {}
     for chunk in records.read_plan(folder).values():
         for fields in chunk["trials"]:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sparse_search import build, trees
-from sparse_search.algorithms.base import no_rewire
+from sparse_search.algorithms.base import SparseAlgorithm, no_rewire
 from sparse_search.config import Config
 from sparse_search.costs import flops
 from sparse_search.data.dataset import Dataset
@@ -33,7 +33,7 @@ from sparse_search.train.rounds import (
     make_train,
 )
 from sparse_search.train.step import TrainState
-from sparse_search.types import Array, Int
+from sparse_search.types import Array, Int, Scalar
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -176,8 +176,7 @@ def make_trial(
     dense = method == "dense"
     counts = sizes if dense else allocations.allocate(allocation, shapes, budget)
     layout = f"w{width} d{depth}" + ("" if dense else f" {allocation}")
-    if config.sparsity.pattern not in build.PATTERNS:
-        build.factory("config.sparsity.pattern", config.sparsity.pattern, {})
+    make_algorithm(config, method)  # names are checked before anything is trained
     return Trial(
         structure=structure or f"{method} {layout}",
         method=method,
@@ -241,9 +240,26 @@ def rewire_until(config: Config) -> int:
     return round(config.sparsity.rewire_until * config.steps)
 
 
-def growth(method: str) -> flops.Growth:
+def make_algorithm(
+    config: Config, method: str
+) -> Callable[[Scalar, Scalar], SparseAlgorithm]:
+    """The algorithm of a method and the config's pattern.
+
+    Returns:
+        A function of the drop fraction and the step at which rewiring ends.
+
+    Raises:
+        UserError: a name is not known.
+    """
+    make = build.factory("The method", method, build.ALGORITHMS)
+    pattern = config.sparsity.pattern
+    select = build.factory("config.sparsity.pattern", pattern, build.PATTERNS)
+    return lambda drop_fraction, until: make(drop_fraction, until, select)
+
+
+def growth(config: Config, method: str) -> flops.Growth:
     """What a rewire of a method computes, as its cost is counted."""
-    algorithm = build.factory("method", method, build.ALGORITHMS)(0.0, 0)
+    algorithm = make_algorithm(config, method)(0.0, 0)
     if algorithm.rewire is no_rewire:
         return "none"
     return "gradient" if algorithm.dense_gradient else "random"
@@ -296,7 +312,7 @@ def make_spec(config: Config, trial: Trial, dataset: Dataset) -> Spec:
     model = build.factory("config.model.name", config.model.name, build.MODELS)
     return Spec(
         model=model(trial.width, trial.depth, dataset.classes),
-        algorithm=build.factory("method", trial.method, build.ALGORITHMS),
+        algorithm=make_algorithm(config, trial.method),
         optimizer=functools.partial(optimizer.make, config.optimizer),
         round_steps=config.sparsity.rewire_every,
         scale=dataset.scale,

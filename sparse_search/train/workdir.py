@@ -18,6 +18,7 @@ from typing import Any
 
 from sparse_search.config import Config, differences, fingerprint, to_dict
 from sparse_search.errors import UserError
+from sparse_search.records import read_config
 
 _PACKAGES = ("sparse_search", "jax", "jaxlib", "flax", "optax", "numpy")
 
@@ -30,24 +31,6 @@ def write_json(path: Path, value: Any) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def read_config(workdir: Path) -> dict[str, Any]:
-    """The content of a workdir's config.json.
-
-    Raises:
-        UserError: the folder is no workdir.
-    """
-    path = workdir / "config.json"
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        where = "has no config.json" if workdir.is_dir() else "does not exist"
-        raise UserError(
-            f"{workdir} {where}; it is not the workdir of a train or search command."
-        ) from None
-    except ValueError:
-        raise UserError(f"{path} is damaged: it is not JSON.") from None
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from sparse_search.errors import UserError
 from sparse_search.masks.patterns import unstructured
 from sparse_search.testing import algorithms as suite
 from sparse_search.testing.programs import scope_outside_cond
+from sparse_search.testing.subject import Subject
 from sparse_search.train import optimizer
 
 pytestmark = pytest.mark.filterwarnings("ignore:`optimistic_adam`:DeprecationWarning")
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:`optimistic_adam`:DeprecationWar
 
 @functools.cache
 def subject(name):
-    return suite.Subject(build.ALGORITHMS[name])
+    return Subject(build.ALGORITHMS[name])
 
 
 @pytest.mark.parametrize("name", suite.NOT_WALKED)
@@ -40,8 +41,9 @@ def test_contract(name, check):
 
 
 def test_contract_in_bfloat16():
-    params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), suite.example_params())
-    suite.check_training(suite.Subject(build.ALGORITHMS["rigl"], params=params))
+    params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), PARAMS)
+    make = build.ALGORITHMS["rigl"]
+    suite.check_training(Subject(make, params=params, counts=COUNTS))
 
 
 def test_one_call_checks_params_and_counts_of_the_user():
@@ -62,9 +64,7 @@ GOOD = rigl(schedules.constant(0.3))
 
 def broken(algorithm=GOOD, **functions):
     algorithm = algorithm._replace(**functions)
-    return suite.Subject(
-        lambda fraction, until: algorithm, params=PARAMS, counts=COUNTS
-    )
+    return Subject(lambda *args: algorithm, params=PARAMS, counts=COUNTS)
 
 
 def changed(name, change):

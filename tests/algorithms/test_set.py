@@ -5,7 +5,6 @@ import optax
 from layer_by_hand import GRADS, WEIGHTS, jit_rewire
 from scipy.stats import chi2
 
-from sparse_search import build
 from sparse_search.algorithms import schedules
 from sparse_search.algorithms.set_ import set_
 from sparse_search.models.mlp import MLP
@@ -38,7 +37,7 @@ def test_the_gradient_is_not_looked_at():
     first = rewire(fraction=0.5)
     second = rewire(grads=np.full_like(GRADS, np.nan), fraction=0.5)
     assert (first[1] == second[1]).all() and first[0].tobytes() == second[0].tobytes()
-    assert not build.ALGORITHMS["set"](0.3, 100).dense_gradient
+    assert not set_(schedules.constant(0.3)).dense_gradient
 
 
 def test_a_dense_layer_passes_unchanged():
@@ -52,7 +51,7 @@ def test_rewiring_stops_at_its_step_in_every_lane():
     train = rounds.make_train(
         rounds.Spec(
             model=MLP((), 4),
-            algorithm=build.ALGORITHMS["set"],
+            algorithm=lambda drop, until: set_(schedules.constant(drop)),
             optimizer=lambda rate, decay, steps: optax.sgd(rate),
             round_steps=3,
             scale=255.0,

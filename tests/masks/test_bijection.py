@@ -15,17 +15,7 @@ rank = jax.jit(bijection.rank, static_argnums=3)
 position = jax.jit(bijection.position, static_argnums=3)
 ranks = jax.jit(bijection.ranks, static_argnums=1)
 
-ODD = [
-    (1, 1),
-    (1,),
-    (1, 37),
-    (37, 1),
-    (1000,),
-    (3, 5),
-    (33, 17),
-    (2, 3, 5, 7),
-    (2, 513),
-]
+ODD = [(1, 1), (1,), (1, 37), (37, 1), (33, 17), (2, 3, 5, 7)]
 
 
 @pytest.mark.parametrize("shape", ODD)
@@ -100,9 +90,7 @@ def assert_uniform(observed):
     assert chi2.sf(statistic, observed.size - 1) > 1e-6
 
 
-@pytest.mark.parametrize(
-    "shape, k", [((2, 3), 2), ((3, 3), 3), ((1, 7), 3), ((4, 4), 2)]
-)
+@pytest.mark.parametrize("shape, k", [((2, 3), 2), ((1, 7), 3), ((4, 4), 2)])
 def test_every_subset_is_equally_likely(shape, k):
     masks = np.asarray(random_masks(jax.random.key(0), 20_000, k, shape))
     words = masks.reshape(len(masks), -1) @ (1 << np.arange(math.prod(shape)))

@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import jax
-import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -80,7 +79,7 @@ def cases(draw):
     return draw(st.integers(0, 2**31 - 1)), scores, k, np.array(where).reshape(shape)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(cases())
 def test_selection_is_numpys_order(case):
     seed, scores, k, where = case
@@ -89,7 +88,7 @@ def test_selection_is_numpys_order(case):
     assert (found == reference(seed, scores, k, where)).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cases())
 def test_random_selection_takes_the_smallest_ranks(case):
     seed, scores, k, where = case
@@ -142,12 +141,11 @@ def test_nan_is_last_and_zeros_are_equal():
     assert not np.any([p[12] for p in picked])
 
 
-def test_float16_and_fp8_have_the_same_order():
-    rng = np.random.default_rng(0)
-    for dtype in (np.float16, ml_dtypes.float8_e4m3fn):
-        scores = rng.normal(size=(5, 9)).astype(dtype)
-        found = np.asarray(select(key_of(0), scores, 17, np.ones((5, 9), bool)))
-        assert (found == reference(0, scores, 17, np.ones((5, 9), bool))).all()
+def test_float16_has_the_same_order():
+    scores = np.random.default_rng(0).normal(size=(5, 9)).astype(np.float16)
+    where = np.ones((5, 9), bool)
+    found = np.asarray(select(key_of(0), scores, 17, where))
+    assert (found == reference(0, scores, 17, where)).all()
 
 
 def test_float64_differs_where_float32_does_not():
@@ -179,15 +177,13 @@ def test_eager_jitted_and_vmapped_are_the_same(dtype):
         assert (at_random[i] == np.asarray(random)).all()
         if i == 2 and dtype == "float32":  # slow: every operation is compiled apart
             assert (single == np.asarray(topk.select(*arguments))).all()
-            eager = topk.select_random(keys[i], counts[i], where[i])
-            assert (at_random[i] == np.asarray(eager)).all()
 
 
 def test_it_can_be_stepped_through():
-    scores, where = np.array([1.0, 2.0, 2.0, 2.0], np.float32), np.ones(4, bool)
-    expected = np.asarray(select(key_of(0), scores, 2, where))
+    where = np.ones(4, bool)
+    expected = np.asarray(select_random(key_of(0), 2, where))
     with jax.disable_jit():
-        found = topk.select(key_of(0), scores, 2, where)
+        found = topk.select_random(key_of(0), 2, where)
     assert (np.asarray(found) == expected).all()
 
 

@@ -1,0 +1,131 @@
+import os
+
+import pytest
+from commands import CONFIGS, ok, run, small_images
+
+DIGITS = f"--config={CONFIGS / 'digits_map.py'}:smoke"
+
+
+def said(*arguments, **environment):
+    """The one sentence of a command that fails, without a traceback."""
+    status, out, err = run(*arguments, **environment)
+    assert status == 2, (status, out, err)
+    assert "Traceback" not in err and "Traceback" not in out
+    (line,) = [line for line in err.splitlines() if line.startswith("sparse-search:")]
+    return line
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("missing", None, "does not exist"),
+        ("syntax", "def get_config(:\n", "line 1: invalid syntax"),
+        ("none", "x = 1\n", "does not define get_config"),
+        (
+            "raises",
+            "def get_config():\n    return 1 / 0\n",
+            "line 2: ZeroDivisionError",
+        ),
+        (
+            "misspelt",
+            "from sparse_search.config import defaults\n"
+            "def get_config():\n"
+            "    config = defaults()\n"
+            "    config.stepz = 3\n"
+            "    return config\n",
+            "Did you mean 'steps'?",
+        ),
+    ],
+)
+def test_config_files(tmp_path, name, content, words):
+    path = tmp_path / f"{name}.py"
+    if content is not None:
+        path.write_text(content)
+    workdir = tmp_path / "run"
+    assert words in said("train", f"--config={path}", f"--workdir={workdir}")
+    assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("--config.stepz=3", "Did you mean 'steps'?"),
+        ("--config.steps=many", "steps is of type int"),
+        ("--config.steps=25", "not a whole number of rounds"),
+        ("--config.sparsity.density=1.5", "config.sparsity.density is 1.5"),
+        ("--config.space.budgets=()", "The grid is empty: config.space.budgets"),
+        ("--config.space.budgets=(100000,)", "The budget 100,000"),
+        ("--config.space.methods=('rigel',)", "Did you mean 'rigl'?"),
+        ("--config.data.name=digit", "Did you mean 'digits'?"),
+        ("--config.model.name=mlpp", "Did you mean 'mlp'?"),
+        ("--config.optimizer.name=sdg", "Did you mean 'sgd'?"),
+        ("--config.optimizer.options.momentun=0.5", "Did you mean 'momentum'?"),
+        ("--config.optimizer.schedule=cosin", "Did you mean 'cosine'?"),
+        ("--config.data.validation=1437", "leaves nothing to train on"),
+        ("--config.batch_size=2000", "config.batch_size=2000 is more than"),
+        ("--config.executor=proceses", "Did you mean 'processes'?"),
+        ("--config.sparsity.pattern=unstructurd", "Did you mean 'unstructured'?"),
+    ],
+)
+def test_fields(tmp_path, override, words):
+    workdir = tmp_path / "run"
+    assert words in said("search", DIGITS, f"--workdir={workdir}", override)
+    assert not (workdir / "trials.jsonl").exists()
+
+
+def test_the_command_line_itself(tmp_path):
+    assert "Did you mean 'search'?" in said("serch")
+    assert "--workdir" in said("train", DIGITS)
+    assert "needs --config" in said("train", f"--workdir={tmp_path / 'run'}")
+    assert "There is no workdir" in said("report", tmp_path / "nothing")
+    assert "There is no workdir" in said("status", tmp_path / "nothing")
+    assert "is not a workdir" in said("status", tmp_path)
+
+
+def test_a_workdir_that_is_a_file_or_cannot_be_written(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    assert "a file is there" in said("train", DIGITS, f"--workdir={file}")
+    assert file.read_text() == "mine"
+    # The kernel's own folder takes no files from anybody, root included.
+    assert "cannot be written" in said("train", DIGITS, "--workdir=/proc/run")
+
+
+def test_the_workdir_of_another_command_or_data_set(tmp_path):
+    workdir = tmp_path / "run"
+    ok("train", DIGITS, f"--workdir={workdir}")
+    before = (workdir / "trials.jsonl").read_bytes()
+    assert "belongs to a train command" in said(
+        "search", DIGITS, f"--workdir={workdir}"
+    )
+    line = said("train", DIGITS, "--config.steps=40", f"--workdir={workdir}")
+    assert "config.steps: 20 there, 40 here" in line
+    assert (workdir / "trials.jsonl").read_bytes() == before
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
+@pytest.mark.parametrize("command", ["train", "search"])
+@pytest.mark.parametrize("journal", ["rounds.jsonl", "trials.jsonl"])
+def test_a_full_disk(tmp_path, command, journal):
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    (workdir / journal).symlink_to("/dev/full")
+    small = "--config.space.widths=(32,)"
+    line = said(command, DIGITS, small, f"--workdir={workdir}")
+    assert "The disk is full" in line
+    # With space again, the same command goes on.
+    (workdir / journal).unlink()
+    ok(command, DIGITS, small, f"--workdir={workdir}")
+
+
+def test_data_that_are_missing_or_truncated(tmp_path):
+    config = f"--config={CONFIGS / 'mnist_lenet.py'}:smoke"
+    workdir = f"--workdir={tmp_path / 'run'}"
+    line = said("train", config, workdir, f"--config.data.data_dir={tmp_path}")
+    assert "train-images-idx3-ubyte" in line and "https://" in line
+    data = small_images(tmp_path / "data")
+    images = data / "train-images-idx3-ubyte.gz"
+    images.write_bytes(images.read_bytes()[:-1000])
+    line = said("train", config, workdir, f"--config.data.data_dir={data}")
+    assert str(images) in line
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,29 @@
+import ast
+
+import pytest
+from commands import CONFIGS, lines, ok, small_images
+
+FILES = sorted(CONFIGS.glob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_config_trains_two_rounds(path, tmp_path):
+    command = "search" if path.stem.endswith("_map") else "train"
+    data = small_images(tmp_path / "data")
+    ok(
+        command,
+        f"--config={path}:smoke",
+        f"--workdir={tmp_path / 'run'}",
+        f"--config.data.data_dir={data}",
+    )
+    rounds = lines(tmp_path / "run" / "rounds.jsonl")
+    assert {record["round"] for record in rounds} == {1, 2}
+    assert any(record["grown"] for record in rounds)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_config_says_what_it_is_for(path):
+    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    assert docstring
+    for word in ("Question:", "Command:", "Cost:", "Expected:"):
+        assert f"\n{word}" in docstring, word
