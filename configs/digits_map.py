@@ -26,7 +26,7 @@ def get_config(arg: str = ""):
     space.methods = ("static", "set", "rigl")
     space.seeds = (0, 1, 2)
     space.small_dense.depths = (1, 2)
-    space.small_dense.learning_rates = (0.03, 0.1)
+    space.small_dense.learning_rates = (0.01, 0.03, 0.1)
     space.small_dense.extra_budgets = (5856, 12320)
 
     if arg == "smoke":

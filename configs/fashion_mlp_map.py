@@ -16,7 +16,7 @@ def get_config(arg: str = ""):
     config = defaults()
     config.data.name = "fashion_mnist"
     config.data.validation = 3000
-    config.steps = 4000
+    config.steps = 3000
     config.batch_size = 128
     config.optimizer.learning_rate = 0.1
     config.optimizer.weight_decay = 5e-4
@@ -29,7 +29,7 @@ def get_config(arg: str = ""):
     space.methods = ("static", "set", "rigl")
     space.seeds = (0, 1, 2)
     space.small_dense.depths = (1, 2)
-    space.small_dense.learning_rates = (0.03, 0.1, 0.3)
+    space.small_dense.learning_rates = (0.01, 0.03)
     space.small_dense.extra_budgets = (54912, 118016)
 
     if arg == "smoke":

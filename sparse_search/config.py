@@ -27,7 +27,6 @@ from ml_collections import ConfigDict, config_dict
 
 from sparse_search.errors import UserError, nearest
 
-
 _LARGEST_SEED = 2**31 - 1
 
 

@@ -1,6 +1,7 @@
 """A data set in memory, as every loader returns it."""
 
 import math
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ class Dataset(NamedTuple):
         test_images: as `train_images`.
         test_labels: as `train_labels`.
         classes: the number of classes.
-        scale: standard deviation of all training pixels, never 0.
+        scale: root mean square of all training pixels, never 0.
     """
 
     name: str
@@ -40,10 +41,11 @@ class Dataset(NamedTuple):
 
 
 def pixel_scale(images: UInt8[np.ndarray, "n *example"]) -> float:
-    """Standard deviation of all pixels, the same on every machine.
+    """Root mean square of all pixels, the same on every machine.
 
-    Sums are exact integers, so neither the order of summation nor the machine's
-    vector width changes a bit of the result.
+    Divided by it, inputs have the unit second moment that initialisers assume. Sums
+    are exact integers, so neither the order of summation nor the machine's vector
+    width changes a bit of the result.
 
     Raises:
         UserError: all pixels are equal, or there are none: nothing can be learned.
@@ -51,14 +53,10 @@ def pixel_scale(images: UInt8[np.ndarray, "n *example"]) -> float:
     counts = np.zeros(256, np.int64)
     for start in range(0, len(images), _CHUNK):
         counts += np.bincount(images[start : start + _CHUNK].ravel(), minlength=256)
-    pixels = sum(counts.tolist())
-    total = sum(value * count for value, count in enumerate(counts.tolist()))
-    squares = sum(value**2 * count for value, count in enumerate(counts.tolist()))
-    # pixels² · variance, which overflows 64 bits: hence Python's integers.
-    spread = pixels * squares - total**2
-    if spread == 0:
+    if np.count_nonzero(counts) < 2:
         raise UserError(
-            f"All {pixels} pixels of the training images are equal, so there is "
-            "nothing to learn from them."
+            f"All {int(counts.sum())} pixels of the training images are equal, so "
+            "there is nothing to learn from them."
         )
-    return math.sqrt(spread / pixels**2)
+    squares = sum(value**2 * count for value, count in enumerate(counts.tolist()))
+    return math.sqrt(Fraction(squares, int(counts.sum())))

@@ -14,7 +14,9 @@ def test_shapes_and_types():
     assert data.train_images.dtype == data.test_images.dtype == np.uint8
     assert data.train_labels.shape == (1437,) and data.test_labels.shape == (360,)
     assert data.train_labels.max() == 9
-    assert np.isclose(data.scale, data.train_images.std())
+    assert np.isclose(
+        data.scale, np.sqrt((data.train_images.astype(float) ** 2).mean())
+    )
 
 
 def test_the_split_is_the_same_forever():
