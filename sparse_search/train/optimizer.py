@@ -29,7 +29,7 @@ def schedule(
         shape: a name in `SHAPES`.
         peak: the highest rate; may be traced.
         warmup: the part of training that the warm-up takes.
-        steps: of the whole training; may be traced.
+        steps: weight updates of the whole training; may be traced.
     """
 
     def rate(count: Array) -> Array:
@@ -48,14 +48,13 @@ def make(
     """Build the optimizer that a spec names; call `check` on the spec before."""
     factory = getattr(optax, spec.name)
     rate = schedule(spec.schedule, learning_rate, spec.warmup, steps)
-    if not spec.weight_decay:
-        return factory(learning_rate=rate, **spec.options)
+    # Passed when it is 0 too: some optimizers of optax decay by default.
     if "weight_decay" in inspect.signature(factory).parameters:
         return factory(learning_rate=rate, weight_decay=weight_decay, **spec.options)
-    return optax.chain(
-        optax.add_decayed_weights(weight_decay),
-        factory(learning_rate=rate, **spec.options),
-    )
+    made = factory(learning_rate=rate, **spec.options)
+    if not spec.weight_decay:
+        return made
+    return optax.chain(optax.add_decayed_weights(weight_decay), made)
 
 
 def names() -> list[str]:

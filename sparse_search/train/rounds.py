@@ -40,7 +40,7 @@ class Hyper(NamedTuple):
         learning_rate: the schedule's peak.
         weight_decay: see `config.Optimizer`.
         drop_fraction: at the first rewire.
-        steps: of the whole training.
+        steps: weight updates of the whole training: what the schedule ends at.
         rewire_until: the step from which masks stay as they are.
         counts: the nnz of every sparse layer, like the parameters.
     """

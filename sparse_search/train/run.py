@@ -176,13 +176,15 @@ def _result(state: TrainState, lane: int) -> results.Result:
     )
 
 
-def chance_level(labels: np.ndarray) -> float:
+def chance_level(labels: np.ndarray, examples: int) -> float:
     """The highest accuracy that is not better than a constant answer.
 
-    The share of the most frequent class plus two standard errors.
+    Args:
+        labels: the share of the most frequent of them is what a constant answer gets.
+        examples: that the accuracy was measured on; two standard errors are added.
     """
     share = float(np.bincount(labels).max() / len(labels))
-    return share + 2 * math.sqrt(share * (1 - share) / len(labels))
+    return share + 2 * math.sqrt(share * (1 - share) / examples)
 
 
 def trial_fields(trial: Trial, task: str) -> Record:
@@ -217,7 +219,9 @@ def _trial_record(
     status = "done"
     if any(value is None for value in metrics.values()):
         status = "diverged"
-    elif float(final.test_accuracy[lane]) <= chance_level(dataset.test_labels):
+    elif float(final.valid_accuracy[lane]) <= chance_level(
+        dataset.train_labels, config.data.validation
+    ):
         status = "collapsed"
     layers = dict(trial.counts)
     dense = sum(v.size for k, v in result.params.items() if k not in layers)
@@ -226,7 +230,6 @@ def _trial_record(
         for layer in sorted(layers, key=_natural)
     }
     nnz = sum(int(mask.sum()) for mask in masks.values())
-    kind = growth(config, trial.method)
     return {
         **trial_fields(trial, dataset.name),
         "nnz": nnz,
@@ -235,11 +238,11 @@ def _trial_record(
         "steps": config.steps,
         **metrics,
         "train_flops": flops.train_flops(
-            kind,
+            growth(config, trial.method),
             list(layers.values()),
             trial.sizes,
             steps=config.steps,
-            rewires=0 if kind == "none" else rewires(config),
+            rewires=rewires(config, trial.method),
             batch_size=config.batch_size,
         ),
         "inference_flops": flops.inference_flops(list(layers.values())),

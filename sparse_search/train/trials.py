@@ -265,8 +265,10 @@ def growth(config: Config, method: str) -> flops.Growth:
     return "gradient" if algorithm.dense_gradient else "random"
 
 
-def rewires(config: Config) -> int:
-    """How many rounds end in a rewire, where the method rewires at all."""
+def rewires(config: Config, method: str) -> int:
+    """How many rounds end in a rewire, which takes the place of a weight update."""
+    if growth(config, method) == "none":
+        return 0
     every = config.sparsity.rewire_every
     ends = range(every, config.steps + 1, every)
     return sum(end - 1 < rewire_until(config) for end in ends)
@@ -289,7 +291,7 @@ def hyper(config: Config, trial: Trial, params: Any) -> Hyper:
         learning_rate=np.float32(trial.learning_rate),
         weight_decay=np.float32(config.optimizer.weight_decay),
         drop_fraction=np.float32(config.sparsity.drop_fraction),
-        steps=np.int32(config.steps),
+        steps=np.int32(config.steps - rewires(config, trial.method)),
         rewire_until=np.int32(rewire_until(config)),
         counts=jax.tree.unflatten(
             treedef, [np.int32(counts[n]) if n in counts else None for n in names]
