@@ -5,6 +5,9 @@
     sparse_search.run_search(config, "runs/map")     # the population
     sparse_search.load("runs/map").trials            # a table
 
+In a script, put the calls under `if __name__ == "__main__":`, since a search starts
+processes that import it.
+
 The parts live in their own modules: `sparse_search.algorithms`, `masks`, `train`, …
 Importing this package imports none of them, and not JAX.
 """

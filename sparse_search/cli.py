@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from sparse_search.errors import UserError, nearest
+from sparse_search.errors import UserError, disk_is_full, nearest
 
 if TYPE_CHECKING:
     from sparse_search.config import Config
@@ -27,6 +27,12 @@ _COMMANDS = {
     "compare": "curves of several workdirs in one table, plot and page",
     "status": "what is done, running and failed, and how long the rest will take",
 }
+
+
+_DISK_IS_FULL = (
+    "The disk is full; what was finished is kept. Free some space and run the same "
+    "command again"
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -110,27 +116,11 @@ class _Stop:
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number
-        print("Stopping: saving what is done …", file=sys.stderr, flush=True)
+        # Not `print`: the signal may have come in the middle of another one.
+        os.write(2, "Stopping: saving what is done …\n".encode())
 
     def __call__(self) -> bool:
         return self.signal is not None
-
-
-def _prepare_jax() -> None:
-    """Settings that must be made before JAX is imported, inherited by workers."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_cpu_multi_thread_eigen" not in flags:
-        # One thread a process: the fastest for small networks, one process a core,
-        # and the same rounding whatever the number of processes.
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    defaults = {
-        "JAX_COMPILATION_CACHE_DIR": str(Path(cache) / "sparse_search" / "jax"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
-    }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
 
 
 def _config(arguments: argparse.Namespace, overrides: Sequence[str]) -> "Config":
@@ -146,13 +136,15 @@ def _config(arguments: argparse.Namespace, overrides: Sequence[str]) -> "Config"
 def _train(
     arguments: argparse.Namespace, overrides: Sequence[str], stop: _Stop
 ) -> None:
-    _prepare_jax()
+    from sparse_search.train import environment
+
+    environment.prepare()
     from sparse_search.progress import RoundLines
     from sparse_search.train import single
 
     trial = None
     if arguments.source:
-        folder, colon, name = arguments.source.rpartition(":")
+        folder, colon, name = arguments.source.partition(":")
         if not colon or arguments.config or overrides:
             raise UserError(
                 "--from=DIR:TRIAL names a workdir of a search and one of its trials; "
@@ -183,7 +175,9 @@ def _train(
 def _search(
     arguments: argparse.Namespace, overrides: Sequence[str], stop: _Stop
 ) -> None:
-    _prepare_jax()
+    from sparse_search.train import environment
+
+    environment.prepare()
     from sparse_search.progress import SearchProgress, duration
     from sparse_search.search import driver
 
@@ -269,16 +263,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("sparse-search: interrupted.", file=sys.stderr)
         return 130
+    except Exception as error:  # orbax has its own words for a full disk
+        if not disk_is_full(error):
+            raise
+        print(f"sparse-search: {_DISK_IS_FULL}.", file=sys.stderr)
+        return 2
 
 
 def _os_sentence(error: OSError) -> str:
-    import errno
-
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            "The disk is full; what was finished is kept. Free some space and run the "
-            "same command again"
-        )
+    if disk_is_full(error):
+        return _DISK_IS_FULL
     return error.strerror or str(error)
 
 

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict, config_dict
 
 from sparse_search.errors import UserError, nearest
@@ -259,6 +260,8 @@ def check_names(given: Any, spec: type = Config, where: str = "config") -> None:
 
 def _convert(value: Any, kind: Any, where: str) -> Any:
     """Check one value against its annotation; ints may be written 1e3, floats 1."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(kind, types.UnionType):
         if value is None:
             return None

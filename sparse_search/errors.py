@@ -5,6 +5,7 @@ The command line prints a `UserError` without a traceback; in Python it is a
 """
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -25,3 +26,9 @@ def one_of(what: str, name: str, allowed: Iterable[str]) -> UserError:
     return UserError(
         f"{what} {name!r} is not known; it is one of {names}.{nearest(name, allowed)}"
     )
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether an error, of whatever library, is about a full disk."""
+    code = getattr(error, "errno", None)
+    return code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)

@@ -69,15 +69,15 @@ class Journal:
         """Opens `path` for appending, creating it if needed."""
         self._file = open(path, "a+b", buffering=0)
 
-    def append(self, record: Record) -> None:
-        """Writes one record; on failure (a full disk) the file ends as before."""
-        line = json.dumps({"schema": SCHEMA, **record}) + "\n"
+    def append(self, *records: Record) -> None:
+        """Writes records; on failure (a full disk) the file ends as before."""
+        lines = [json.dumps({"schema": SCHEMA, **record}) + "\n" for record in records]
         file = self._file
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
             end = self._end_of_last_line()
             try:
-                data = line.encode()
+                data = "".join(lines).encode()
                 while data:
                     data = data[file.write(data) :]
                 os.fsync(file.fileno())
@@ -182,6 +182,12 @@ def read_trials(workdir: Path) -> dict[str, Record]:
     return {record["trial"]: record for record in read(workdir / "trials.jsonl")}
 
 
+def read_finished(workdir: Path) -> set[str]:
+    """The names of trials that have a result; failed ones are to be tried again."""
+    trials = read_trials(workdir)
+    return {name for name, record in trials.items() if record["status"] != "failed"}
+
+
 def read_rounds(workdir: Path) -> dict[tuple[str, int], Record]:
     """The last record of every (trial, round)."""
     return {
@@ -199,9 +205,10 @@ class Tail:
     """The records that were appended to a journal since the last look."""
 
     def __init__(self, path: Path):
-        """Begins at the end of what is there now."""
+        """Begins behind the last whole line of what is there now."""
         self._path = path
-        self._read = path.stat().st_size if path.exists() else 0
+        data = path.read_bytes() if path.exists() else b""
+        self._read = data.rfind(b"\n") + 1
 
     def new(self) -> list[Record]:
         """The whole lines that are new."""

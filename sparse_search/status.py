@@ -1,6 +1,5 @@
 """What is done, running and failed in a workdir, from its journals alone."""
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -59,9 +58,11 @@ def status(workdir: Path) -> list[str]:
 def _seconds_left(plan: dict, trials: dict, begun: dict[str, int]) -> float:
     """Expected seconds of what is not done, over the workers of the search."""
     seconds = 0.0
+    workers = 1
     for chunk in plan.values():
+        workers = chunk.get("workers", 1)
         share = chunk.get("seconds", 0.0) / len(chunk["names"])
         for name in chunk["names"]:
             if name not in trials:
                 seconds += share * (1 - begun.get(name, 0) / chunk["rounds"])
-    return seconds / (os.cpu_count() or 1)
+    return seconds / workers

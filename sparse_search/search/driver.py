@@ -6,6 +6,7 @@ the chunks. All that is known is in the journals: killed anywhere and started ag
 search trains what is missing and nothing twice.
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from sparse_search.search.groups import Planned, Speed
 from sparse_search.search.meter import Meter, Progress, Watcher
 from sparse_search.search.space import Population, population
 from sparse_search.search.worker import Job
+from sparse_search.train import environment
 from sparse_search.train import workdir as workdirs
 from sparse_search.train.single import load_dataset
 from sparse_search.train.trials import Trial, check
@@ -46,7 +48,11 @@ def plan(config: Config, workdir: Path) -> Plan:
     check(config, dataset)
     executors.workers(config, on_cpu=True)  # the name is checked before all else
     everything = population(config, dataset)
-    done = records.read_trials(workdir)
+    return _plan(everything, workdir)
+
+
+def _plan(everything: Population, workdir: Path) -> Plan:
+    done = records.read_finished(workdir)
     pending = [trial for trial in everything.trials if trial.name not in done]
     return Plan(everything, pending, groups.by_group(pending))
 
@@ -76,8 +82,11 @@ def search(
     workdir = Path(workdir)
     todo = plan(config, workdir)
     with workdirs.claim(workdir, config, "search"):
+        # Again, since another process may have owned the workdir until now.
+        todo = _plan(todo.population, workdir)
         if not todo.pending:
             return todo
+        environment.prepare()
         import jax
 
         workdirs.write_environment(workdir, [str(device) for device in jax.devices()])
@@ -85,10 +94,15 @@ def search(
         executor = executors.make(config, workdir, on_cpu)
         try:
             speeds = _measure(executor, config, workdir, todo, should_stop, watch)
-            chunks = groups.extend_plan(workdir, config, todo.population.trials, speeds)
+            chunks = groups.extend_plan(
+                workdir, config, todo.pending, speeds, executor.workers
+            )
             _train(executor, workdir, chunks, todo, should_stop, watch)
         finally:
             executor.close()
+        if records.read_finished(workdir) >= {t.name for t in todo.population.trials}:
+            # What a kill between a result and its clean-up left behind.
+            shutil.rmtree(workdir / "checkpoints", ignore_errors=True)
     return todo
 
 

@@ -69,14 +69,16 @@ def extend_plan(
     config: Config,
     trials: Sequence[Trial],
     speeds: Mapping[str, Speed],
+    workers: int,
 ) -> dict[str, Planned]:
     """Put trials that no chunk has into new chunks, and journal them.
 
     Args:
         workdir: of the search.
         config: of the search.
-        trials: the whole population.
+        trials: that are to be trained.
         speeds: by `shape_of`, for all shapes of trials that are not planned yet.
+        workers: how many train at the same time, for estimates.
     """
     plan = read_plan(workdir)
     known = {trial.name for planned in plan.values() for trial in planned.chunk.trials}
@@ -96,7 +98,9 @@ def extend_plan(
                     tuple(members[start : start + lanes]),
                     lanes,
                 )
-                journal.append(plan_record(config, chunk, seconds=seconds))
+                journal.append(
+                    plan_record(config, chunk, seconds=seconds, workers=workers)
+                )
                 plan[chunk.name] = Planned(chunk, seconds)
     return plan
 

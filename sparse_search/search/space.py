@@ -156,6 +156,12 @@ def width_for(config: Config, dataset: Dataset, budget: int, depth: int) -> int:
 
     high = 1
     while size(high) < budget:
+        if size(2 * high) == size(high):
+            raise UserError(
+                f"config.model.name={config.model.name!r} does not grow with its "
+                "width, so it has no small dense family; leave "
+                "config.space.small_dense out."
+            )
         high *= 2
     low = max(high // 2, 1)
     while low < high:  # the smallest width that reaches the budget

@@ -7,6 +7,7 @@ has met.
 import dataclasses
 import errno
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,10 +16,10 @@ import jax
 
 from sparse_search import records
 from sparse_search.config import Config
-from sparse_search.errors import UserError
+from sparse_search.errors import UserError, disk_is_full
 from sparse_search.records import Record
 from sparse_search.search.groups import Speed
-from sparse_search.train.rounds import make_train
+from sparse_search.train.rounds import Train, make_train
 from sparse_search.train.run import Chunk, run_chunk, trial_fields
 from sparse_search.train.single import load_dataset
 from sparse_search.train.stopped import Stopped
@@ -26,6 +27,7 @@ from sparse_search.train.trials import Group, Loaded, Trial, make_programs, make
 
 _MEASURED_STEPS = 20
 _GROWTH = 4  # from one candidate for the number of lanes to the next
+_WORTH_COMPILING = 2.0  # seconds of a group from which another candidate is tried
 
 
 class Job(NamedTuple):
@@ -68,7 +70,9 @@ class Worker:
         if job.kind == "measure":
             return self.measure(job.trials)
         for chunk in job.chunks:
-            self.train(chunk, should_stop)
+            # After a crash, a job is begun again: what it had finished stays.
+            if not finished(self._workdir, chunk):
+                self.train(chunk, should_stop)
         return None
 
     def _data(self) -> Loaded:
@@ -82,16 +86,22 @@ class Worker:
         return self._groups[trial.group]
 
     def train(self, chunk: Chunk, should_stop: Callable[[], bool]) -> None:
-        """Train a chunk; what breaks it is recorded as its trials' result."""
+        """Train a chunk; what breaks it is recorded as its trials' failure."""
         try:
             run_chunk(self._group(chunk.trials[0]), chunk, self._workdir, should_stop)
-        except (Stopped, UserError):
+        except (Stopped, UserError, OSError):
             raise
         except Exception as error:
             if disk_is_full(error):
                 raise OSError(errno.ENOSPC, "No space left on device") from error
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            record_failure(self._workdir, self._data().dataset.name, chunk, reason)
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            record_failure(
+                self._workdir,
+                self._config.data.name,
+                chunk,
+                reason,
+                "".join(traceback.format_exception(error)),
+            )
 
     def measure(self, trials: Sequence[Trial]) -> Speed:
         """Find how many lanes train a group soonest.
@@ -104,32 +114,23 @@ class Worker:
         # A static mask: its steps are those of every sparse method.
         kind = "dense" if trials[0].method == "dense" else "static"
         trials = [dataclasses.replace(trial, method=kind) for trial in trials]
-        loaded = self._data()
-        group = Group(self._config, trials[0], loaded)
-        train = make_train(make_spec(self._config, trials[0], loaded.dataset))
+        group = Group(self._config, trials[0], self._data())
+        train = make_train(make_spec(self._config, trials[0], self._data().dataset))
         best = Speed(1, float("inf"))
         lanes = self._config.lanes or 1
         while True:
             members = [trials[i % len(trials)] for i in range(lanes)]
-            seeds = [trial.seed for trial in members]
-            steps = make_programs(train, lanes).steps
-            hyper, state = group.hyper(members), group.init(members)
-            rows = loaded.rows(seeds, 0)[:, :_MEASURED_STEPS]
-            args = (hyper, state, rows, loaded.examples)
-            began = time.perf_counter()
-            jax.block_until_ready(steps(*args))
-            compiling = time.perf_counter() - began
-            times = []
-            for _ in range(3):
-                began = time.perf_counter()
-                jax.block_until_ready(steps(*args))
-                times.append(time.perf_counter() - began)
-            speed = Speed(lanes, min(times) / rows.shape[1])
+            try:
+                speed = Speed(lanes, _step_seconds(group, train, members))
+            except jax.errors.JaxRuntimeError:
+                if lanes == 1 or self._config.lanes:
+                    raise
+                return best  # more lanes do not fit the device's memory
             if self._seconds(speed, trials) >= 0.9 * self._seconds(best, trials):
                 return best
             best = speed
             lanes *= _GROWTH
-            worth_it = self._seconds(best, trials) > 2 * compiling
+            worth_it = self._seconds(best, trials) > _WORTH_COMPILING
             if self._config.lanes or lanes > len(trials) or not worth_it:
                 return best
 
@@ -139,17 +140,37 @@ class Worker:
         return chunks * speed.seconds * self._config.steps
 
 
-def record_failure(workdir: Path, task: str, chunk: Chunk, reason: str) -> None:
-    """Record the trials of a chunk as failed."""
+def _step_seconds(group: Group, train: Train, members: list[Trial]) -> float:
+    """The time of a gradient step of these lanes: the fastest of three runs."""
+    steps = make_programs(train, len(members)).steps
+    hyper, state = group.hyper(members), group.init(members)
+    seeds = [trial.seed for trial in members]
+    rows = group.loaded.rows(seeds, 0)[:, :_MEASURED_STEPS]
+    args = (hyper, state, rows, group.loaded.examples)
+    jax.block_until_ready(steps(*args))  # compiles
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        jax.block_until_ready(steps(*args))
+        times.append(time.perf_counter() - began)
+    return min(times) / rows.shape[1]
+
+
+def finished(workdir: Path, chunk: Chunk) -> bool:
+    """Whether all trials of a chunk have a result."""
+    done = records.read_finished(workdir)
+    return all(trial.name in done for trial in chunk.trials)
+
+
+def record_failure(
+    workdir: Path, task: str, chunk: Chunk, reason: str, trace: str = ""
+) -> None:
+    """Record the trials of a chunk that have no result as failed."""
+    done = records.read_finished(workdir)
     with records.open_journal(workdir / "trials.jsonl") as journal:
         for trial in chunk.trials:
-            record: Record = dict.fromkeys(records.COLUMNS)
-            record.update(trial_fields(trial, task), parameters=trial.nnz)
-            record.update(status="failed", reason=reason, chunk=chunk.name)
-            journal.append(record)
-
-
-def disk_is_full(error: BaseException) -> bool:
-    """Whether an error, of whatever library, is about a full disk."""
-    code = getattr(error, "errno", None)
-    return code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+            if trial.name not in done:
+                record: Record = dict.fromkeys(records.COLUMNS)
+                record.update(trial_fields(trial, task), chunk=chunk.name)
+                record.update(status="failed", reason=reason, traceback=trace)
+                journal.append(record)

@@ -132,9 +132,9 @@ def check_restored(subject: Subject) -> None:
     saved = run.state
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Checkpoints(Path(folder))
-        checkpoints.save(saved, Saved(1, [], 0.0))
+        checkpoints.save(saved, Saved(1, 0.0, ["trial"]))
         checkpoints.close()
-        found = checkpoints.restore(jax.eval_shape(lambda: saved))
+        found = checkpoints.restore(jax.eval_shape(lambda: saved), ["trial"])
         checkpoints.close()
     require(found is not None, "the checkpoint was not found")
     run.steps(1)

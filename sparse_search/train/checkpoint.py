@@ -1,8 +1,8 @@
 """Checkpoints of a group of lanes: orbax behind one module.
 
-A checkpoint holds the state of all lanes, the number of rounds done, the records of
-those rounds and the seconds they took, so that a journal that lost its last lines is
-completed from it.
+A checkpoint holds the state of all lanes, their trials, the number of rounds done and
+the seconds they took. The records of those rounds are in the journal before it is
+saved.
 """
 
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import NamedTuple
 import orbax.checkpoint as ocp
 
 from sparse_search.errors import UserError
-from sparse_search.records import Record
 from sparse_search.train.step import TrainState
 
 
@@ -20,13 +19,13 @@ class Saved(NamedTuple):
 
     Attributes:
         rounds: how many rounds are done.
-        history: the records of these rounds, of all lanes.
         seconds: how long they took.
+        names: the trial of every lane.
     """
 
     rounds: int
-    history: list[Record]
     seconds: float
+    names: list[str]
 
 
 class Checkpoints:
@@ -45,14 +44,17 @@ class Checkpoints:
             )
         return self._manager
 
-    def restore(self, like: TrainState) -> tuple[TrainState, Saved] | None:
+    def restore(
+        self, like: TrainState, names: list[str]
+    ) -> tuple[TrainState, Saved] | None:
         """The newest checkpoint, or None.
 
         Args:
             like: shapes and types of the state.
+            names: the trials it must be of.
 
         Raises:
-            UserError: there is one, but it cannot be read.
+            UserError: there is one, but it cannot be read or is of other trials.
         """
         if not self._folder.is_dir():
             return None
@@ -71,7 +73,13 @@ class Checkpoints:
                 f"The checkpoint in {self._folder} cannot be read ({first[:200]}). "
                 "Delete that folder to start those trials again."
             ) from error
-        return found["state"], Saved(**found["saved"])
+        saved = Saved(**found["saved"])
+        if saved.names != names:
+            raise UserError(
+                f"The checkpoint in {self._folder} is of other trials than the plan's. "
+                "Delete that folder to start those trials again."
+            )
+        return found["state"], saved
 
     def save(self, state: TrainState, saved: Saved) -> None:
         """Save in the background; errors of an earlier save surface here."""

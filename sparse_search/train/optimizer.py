@@ -1,6 +1,7 @@
 """Any optimizer of optax by name, with a schedule, its rates traced."""
 
 import inspect
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -82,6 +83,13 @@ def check(spec: Optimizer) -> None:
                 f"optax.{spec.name}, which takes {', '.join(allowed) or 'none'}."
                 f"{nearest(option, allowed)}"
             )
+    try:
+        json.dumps(spec.options)
+    except TypeError:
+        raise UserError(
+            f"config.optimizer.options={spec.options} cannot be written as JSON; "
+            "options are numbers, truth values, text and lists of them."
+        ) from None
     try:
         transform: Any = make(spec, 1.0, 0.0, 1)
         params = {"kernel": jnp.zeros((2, 2))}

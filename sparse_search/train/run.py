@@ -6,6 +6,7 @@ appends to the journals: a record per round as it ends, a record per trial at la
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import re
 import shutil
@@ -21,7 +22,7 @@ from sparse_search import trees
 from sparse_search.config import Config
 from sparse_search.costs import flops
 from sparse_search.costs.parameters import effective
-from sparse_search.records import Record, open_journal, read_rounds
+from sparse_search.records import Record, open_journal
 from sparse_search.train import results
 from sparse_search.train.checkpoint import Checkpoints, Saved
 from sparse_search.train.rounds import FinalMetrics, RoundMetrics
@@ -92,33 +93,27 @@ def run_chunk(
             for kind in ("round", "trial")
         }
 
-        def emit(kind: str, record: Record) -> None:
-            files[kind].append(record)
-            on_record(kind, record)
+        def emit(kind: str, *records: Record) -> None:
+            files[kind].append(*records)
+            for record in records:
+                on_record(kind, record)
 
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(folder)))
-        found = checkpoints.restore(group.shapes(trials))
-        if found:
-            state, saved = found
-            _complete(workdir, saved.history, emit)
-        else:
-            state, saved = group.init(trials), Saved(0, [], 0.0)
-        done, history, before = saved
-        history = list(history)
+        names = [trial.name for trial in trials]
+        found = checkpoints.restore(group.shapes(trials), names)
+        state, saved = found or (group.init(trials), Saved(0, 0.0, names))
+        done, before = saved.rounds, saved.seconds
         began = time.perf_counter()
         valid = loaded.validation(seeds)
         while done < config.steps // config.sparsity.rewire_every:
             rows = loaded.rows(seeds, done * config.sparsity.rewire_every)
             state, metrics = programs.round(hyper, state, rows, valid, loaded.examples)
             done += 1
-            new = _round_records(config, chunk, done, jax.device_get(metrics))
-            history.extend(new)
-            for record in new:
-                emit("round", record)
+            emit("round", *_round_records(config, chunk, done, jax.device_get(metrics)))
             stop = should_stop()
             if stop or done % config.checkpoint_every == 0:
                 seconds = before + time.perf_counter() - began
-                checkpoints.save(state, Saved(done, history, seconds))
+                checkpoints.save(state, Saved(done, seconds, names))
             if stop:
                 raise Stopped
         part = loaded.part(seeds)
@@ -134,16 +129,6 @@ def run_chunk(
                 results.save(workdir / "results" / f"{trial.name}.npz", result)
             emit("trial", record)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _complete(
-    workdir: Path, history: list[Record], emit: Callable[[str, Record], None]
-) -> None:
-    """Journal the rounds of a checkpoint that a crash kept from the journal."""
-    known = set(read_rounds(workdir))
-    for record in history:
-        if (record["trial"], record["round"]) not in known:
-            emit("round", record)
 
 
 def _number(value: Any) -> float | None:
@@ -234,7 +219,7 @@ def _trial_record(
         **trial_fields(trial, dataset.name),
         "nnz": nnz,
         "parameters": nnz + dense,
-        "effective_parameters": effective(list(masks.values()), biases=True).parameters,
+        "effective_parameters": _effective(list(masks.values())),
         "steps": config.steps,
         **metrics,
         "train_flops": flops.train_flops(
@@ -248,6 +233,15 @@ def _trial_record(
         "inference_flops": flops.inference_flops(list(layers.values())),
         "status": status,
     }
+
+
+def _effective(masks: list[np.ndarray]) -> int | None:
+    """Effective parameters; None for networks that are not a chain of dense layers."""
+    fits = all(
+        one.ndim == other.ndim == 2 and one.shape[1] == other.shape[0]
+        for one, other in itertools.pairwise(masks)
+    )
+    return effective(masks, biases=True).parameters if fits else None
 
 
 def _natural(layer: str) -> list[int | str]:

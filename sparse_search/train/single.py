@@ -11,6 +11,7 @@ from sparse_search.config import Config, freeze
 from sparse_search.data.dataset import Dataset
 from sparse_search.errors import UserError, nearest
 from sparse_search.records import Record
+from sparse_search.train import environment
 from sparse_search.train import workdir as workdirs
 from sparse_search.train.run import Chunk, plan_record, run_chunk
 from sparse_search.train.trials import (
@@ -92,14 +93,15 @@ def train(
         UserError: the config or the workdir cannot be used.
         Stopped: it was asked to stop; the same call goes on.
     """
+    environment.prepare()
     workdir = Path(workdir)
     dataset = load_dataset(config)
     check(config, dataset)
     trial = trial or single_trial(config, dataset)
     with workdirs.claim(workdir, config, "train"):
-        done = records.read_trials(workdir)
+        done = records.read_finished(workdir)
         if trial.name in done:
-            return done[trial.name]
+            return records.read_trials(workdir)[trial.name]
         workdirs.write_environment(workdir, [str(d) for d in jax.devices()])
         chunk = Chunk(_CHUNK, (trial,), config.lanes or 1)
         if _CHUNK not in records.read_plan(workdir):

@@ -85,7 +85,7 @@ class Trial:
         parts = [self.method, layout, self.allocation, f"n{self.nnz}"]
         if self.structure == SMALL_DENSE:
             parts = [SMALL_DENSE, layout, f"n{self.nnz}"]
-        return "-".join([*filter(None, parts), f"lr{self.learning_rate:g}"])
+        return "-".join([*filter(None, parts), f"lr{self.learning_rate!r}"])
 
     @property
     def name(self) -> str:
@@ -172,8 +172,9 @@ def make_trial(
     shapes = sparse_shapes(all_shapes)
     sizes = {k: math.prod(s) for k, s in shapes.items()}
     total = sum(sizes.values())
-    budget = total if budget is None else budget
     dense = method == "dense"
+    if budget is None or (dense and structure is None):
+        budget = total
     counts = sizes if dense else allocations.allocate(allocation, shapes, budget)
     layout = f"w{width} d{depth}" + ("" if dense else f" {allocation}")
     make_algorithm(config, method)  # names are checked before anything is trained

@@ -104,11 +104,6 @@ def _begin_or_continue(workdir: Path, config: Config, command: str) -> None:
 
 def write_environment(workdir: Path, devices: list[str]) -> None:
     """Record versions, devices and the commit that trials ran with, as env.json."""
-    git = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-    )
     write_json(
         workdir / "env.json",
         {
@@ -117,7 +112,30 @@ def write_environment(workdir: Path, devices: list[str]) -> None:
             "host": socket.gethostname(),
             "cores": os.cpu_count(),
             "devices": devices,
-            "versions": {p: importlib.metadata.version(p) for p in _PACKAGES},
-            "commit": git.stdout.strip() or None,
+            "versions": {package: _version(package) for package in _PACKAGES},
+            "commit": _commit(),
         },
     )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # a checkout on the path
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of our own checkout; None where the package is installed."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        git = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+        )
+    except OSError:  # no git here
+        return None
+    return git.stdout.strip() or None

@@ -89,11 +89,11 @@ def test_what_cannot_be_enumerated(dataset, change, words):
 
 def test_the_plan_is_kept_and_extended(tmp_path, trials):
     speeds = {groups.shape_of(t): Speed(3, 0.01) for t in trials}
-    first = groups.extend_plan(tmp_path, config(), trials[:5], speeds)
-    again = groups.extend_plan(tmp_path, config(), trials[:5], {})
+    first = groups.extend_plan(tmp_path, config(), trials[:5], speeds, 2)
+    again = groups.extend_plan(tmp_path, config(), trials[:5], {}, 2)
     assert again == first
     more = {shape: Speed(7, 0.01) for shape in speeds}
-    second = groups.extend_plan(tmp_path, config(), trials, more)
+    second = groups.extend_plan(tmp_path, config(), trials, more, 2)
     assert {name: second[name] for name in first} == first
     chunks = [planned.chunk for planned in second.values()]
     names = collections.Counter(t.name for c in chunks for t in c.trials)

@@ -87,7 +87,8 @@ def test_a_search_killed_anywhere_goes_on_and_repeats_nothing(whole, tmp_path):
         for name in ("rounds.jsonl", "trials.jsonl"):
             with open(workdir / name, "ab") as file:
                 file.write(b'{"schema": 1, "tri')  # a torn last line
-    ok("search", *ARGUMENTS, f"--workdir={workdir}")
+    status, _, err = run("search", *ARGUMENTS, f"--workdir={workdir}")
+    assert status == 0 and "Traceback" not in err, err
     assert curves(workdir) == curves(whole)
     for journal in ("rounds.jsonl", "trials.jsonl"):
         assert without_times(lines(workdir / journal)) == without_times(

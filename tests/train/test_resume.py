@@ -83,14 +83,6 @@ def test_a_stopped_run_saves_and_says_how_to_go_on(whole, tmp_path, number):
     assert_same(whole, workdir)
 
 
-def test_a_journal_that_lost_rounds_is_completed_from_the_checkpoint(whole, tmp_path):
-    workdir = tmp_path / "run"
-    killed_in_round(workdir, 8, signal.SIGTERM)
-    (workdir / "rounds.jsonl").write_text("")
-    ok("train", *ARGUMENTS, f"--workdir={workdir}")
-    assert_same(whole, workdir)
-
-
 def test_a_finished_run_is_not_run_again(whole):
     before = (whole / "rounds.jsonl").read_bytes()
     out = ok("train", *ARGUMENTS, f"--workdir={whole}")

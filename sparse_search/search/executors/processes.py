@@ -14,10 +14,9 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from sparse_search import records
 from sparse_search.config import Config
 from sparse_search.errors import UserError
-from sparse_search.search.worker import Job, Worker, record_failure
+from sparse_search.search.worker import Job, Worker, finished, record_failure
 from sparse_search.train.stopped import Stopped
 
 _ATTEMPTS = 3
@@ -30,8 +29,8 @@ _stop: Any = None
 def _begin(config: Config, workdir: Path, cores: Any, stop: Any, parent: int) -> None:
     """Set up a worker process, before it imports anything that computes."""
     global _worker, _stop
-    # Ctrl-C reaches all processes of a terminal; only the driver answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Signals to the terminal's processes are for the driver alone to answer.
+    os.setsid()
     core = cores.get()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
@@ -67,6 +66,7 @@ class Processes:
         self._context = multiprocessing.get_context("spawn")
         self._stop = self._context.Event()
         self._pool: concurrent.futures.ProcessPoolExecutor | None = None
+        self._begun: set[str] = set()
 
     def _open(self) -> concurrent.futures.ProcessPoolExecutor:
         if self._pool is None:
@@ -96,69 +96,97 @@ class Processes:
     ) -> dict[str, Any]:
         """Perform all jobs; see `executors.Executor`."""
         results: dict[str, Any] = {}
-        attempts = dict.fromkeys((job.name for job in jobs), 0)
-        left = list(jobs)
-        while left:
+        while left := [job for job in jobs if job.name not in results]:
             try:
-                self._round(left, results, should_stop, tick)
+                self._perform_all(left, results, should_stop, tick)
             except BrokenProcessPool:
-                self.close()
+                self._discard()
+                # One of those that were begun killed its worker: each by itself.
                 left = [job for job in left if job.name not in results]
-                for job in left[: self.workers]:  # those that were being performed
-                    attempts[job.name] += 1
-                    if attempts[job.name] == _ATTEMPTS:
-                        self._give_up(job)
-                        results[job.name] = None
-            left = [job for job in left if job.name not in results]
+                begun = [job for job in left if job.name in self._begun]
+                for job in begun or left[: self.workers]:
+                    self._alone(job, results, should_stop, tick)
         return results
 
-    def _round(
+    def _alone(
+        self,
+        job: Job,
+        results: dict[str, Any],
+        should_stop: Callable[[], bool],
+        tick: Callable[[], None],
+    ) -> None:
+        """Try a job a few times; a chunk that kills its worker each time is given up.
+
+        What it had finished is not done again, so every attempt begins at the chunk
+        that killed the one before.
+        """
+        while job.name not in results:
+            for _ in range(_ATTEMPTS):
+                try:
+                    return self._perform_all([job], results, should_stop, tick)
+                except BrokenProcessPool:
+                    self._discard()
+            job = self._without_culprit(job)
+
+    def _without_culprit(self, job: Job) -> Job:
+        """The job without its first chunk that has no result, recorded as failed."""
+        if job.kind == "measure":
+            raise UserError(
+                f"Measuring {job.name} killed its worker {_ATTEMPTS} times: it is out "
+                "of memory (set config.lanes=1, or train smaller networks), or your "
+                "script calls run_search outside of `if __name__ == '__main__':`."
+            )
+        left = [chunk for chunk in job.chunks if not finished(self._workdir, chunk)]
+        reason = f"its worker process died {_ATTEMPTS} times"
+        record_failure(self._workdir, self._config.data.name, left[0], reason)
+        return job._replace(chunks=tuple(left[1:]))
+
+    def _perform_all(
         self,
         jobs: Sequence[Job],
         results: dict[str, Any],
         should_stop: Callable[[], bool],
         tick: Callable[[], None],
     ) -> None:
+        self._begun = set()
         pool = self._open()
-        futures = {pool.submit(_perform, job): job for job in jobs}
+        # Workers are spawned here and inherit that Ctrl-C is not theirs to answer.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            futures = {pool.submit(_perform, job): job for job in jobs}
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         waiting = set(futures)
-        stopped = None
+        problem: BaseException | None = None
         while waiting:
-            if should_stop() and not self._stop.is_set():
+            if should_stop():
                 self._stop.set()
-                for future in waiting:
-                    future.cancel()
+            self._begun |= {futures[f].name for f in waiting if f.running()}
             done, waiting = concurrent.futures.wait(waiting, timeout=_POLL_SECONDS)
             tick()
+            broken = None
             for future in done:
                 try:
                     results[futures[future].name] = future.result()
-                except (Stopped, concurrent.futures.CancelledError):
-                    stopped = stopped or Stopped()
-                except (UserError, OSError) as error:
+                except BrokenProcessPool as error:
+                    broken = error
+                except Stopped as error:
+                    problem = problem or error
+                except Exception as error:
                     # The others save what they have and end too.
-                    stopped = error
                     self._stop.set()
-                    for other in waiting:
-                        other.cancel()
-        if stopped:
-            raise stopped
-
-    def _give_up(self, job: Job) -> None:
-        if job.kind == "measure":
-            raise UserError(
-                f"Measuring {job.name} killed its worker {_ATTEMPTS} times (out of "
-                "memory?); set config.lanes=1, or train smaller networks."
-            )
-        done = records.read_trials(self._workdir)
-        task = self._config.data.name
-        for chunk in job.chunks:
-            if any(trial.name not in done for trial in chunk.trials):
-                reason = f"its worker process died {_ATTEMPTS} times"
-                record_failure(self._workdir, task, chunk, reason)
+                    problem = error
+            if broken:
+                raise problem or broken
+        if problem:
+            raise problem
 
     def close(self) -> None:
-        """End all workers."""
+        """End all workers after the rounds that they are in."""
+        self._stop.set()
+        self._discard()
+
+    def _discard(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None

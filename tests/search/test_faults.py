@@ -1,0 +1,115 @@
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from commands import CONFIGS, ROOT, command, lines, ok, run, without_times
+
+ARGUMENTS = (
+    f"--config={CONFIGS / 'digits_map.py'}:smoke",
+    "--config.space.widths=(32,)",
+    "--config.space.budgets=(656,)",
+    "--config.workers=2",
+)
+HERE = {"PYTHONPATH": str(ROOT / "tests")}
+
+
+def statuses(workdir):
+    last = {record["trial"]: record for record in lines(workdir / "trials.jsonl")}
+    return {name: record["status"] for name, record in last.items()}
+
+
+def test_an_algorithm_that_breaks_fails_alone_and_is_tried_again(tmp_path):
+    workdir = tmp_path / "map"
+    methods = "--config.space.methods=('static','their_algorithms:broken')"
+    out = ok("search", *ARGUMENTS, methods, f"--workdir={workdir}", **HERE)
+    assert "2 trials failed" in out
+    found = statuses(workdir)
+    broken = {name for name, status in found.items() if status == "failed"}
+    assert len(found) == 6 and len(broken) == 2
+    assert all(name.startswith("their_algorithms:broken") for name in broken)
+    said = ok("status", workdir)
+    assert "failed: 2" in said and "ValueError: this algorithm is broken" in said
+    before = without_times(lines(workdir / "trials.jsonl"))
+    out = ok(
+        "search", *ARGUMENTS, methods, f"--workdir={workdir}", REPAIRED="1", **HERE
+    )
+    assert "failed" not in statuses(workdir).values()
+    after = without_times(lines(workdir / "trials.jsonl"))
+    for key, record in before.items():
+        if record["status"] != "failed":
+            assert after[key] == record
+    name = sorted(broken)[0]
+    again = tmp_path / "again"
+    env = {**HERE, "REPAIRED": "1"}
+    ok("train", f"--from={workdir}:{name}", f"--workdir={again}", **env)
+    (record,) = lines(again / "trials.jsonl")
+    assert record["test_loss"] == after[name, None]["test_loss"]
+
+
+def test_an_algorithm_that_kills_its_worker_is_given_up(tmp_path):
+    workdir = tmp_path / "map"
+    methods = "--config.space.methods=('static','their_algorithms:deadly')"
+    ok("search", *ARGUMENTS, methods, f"--workdir={workdir}", **HERE)
+    found = statuses(workdir)
+    assert len(found) == 6
+    for name, status in found.items():
+        assert (status == "failed") == name.startswith("their_algorithms:deadly")
+    reasons = {r.get("reason") for r in lines(workdir / "trials.jsonl")} - {None}
+    assert reasons == {"its worker process died 3 times"}
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
+def test_a_worker_that_is_killed_is_replaced(tmp_path):
+    whole, workdir = tmp_path / "whole", tmp_path / "map"
+    ok("search", *ARGUMENTS, f"--workdir={whole}")
+    process = subprocess.Popen(
+        command("search", *ARGUMENTS, f"--workdir={workdir}"),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    rounds = workdir / "rounds.jsonl"
+    while process.poll() is None and not (rounds.exists() and rounds.stat().st_size):
+        time.sleep(0.01)
+    for worker in workers_of(process.pid):
+        os.kill(worker, signal.SIGKILL)
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    for journal in ("rounds.jsonl", "trials.jsonl"):
+        assert without_times(lines(workdir / journal)) == without_times(
+            lines(whole / journal)
+        )
+
+
+def workers_of(parent):
+    """The spawned processes that compute, not Python's own resource tracker."""
+    found = []
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{number}/stat") as file:
+                fields = file.read().rpartition(")")[2].split()
+            with open(f"/proc/{number}/cmdline") as file:
+                spawned = "spawn_main" in file.read()
+        except OSError:
+            continue
+        if int(fields[1]) == parent and spawned:
+            found.append(int(number))
+    return found
+
+
+def test_a_user_s_own_algorithm_is_in_the_map(tmp_path):
+    workdir = tmp_path / "map"
+    methods = "--config.space.methods=('static','their_algorithms:still')"
+    status, out, err = run(
+        "search", *ARGUMENTS, methods, f"--workdir={workdir}", **HERE
+    )
+    assert status == 0, err
+    by_name = {
+        (r["method"], r["seed"]): r["test_loss"]
+        for r in lines(workdir / "trials.jsonl")
+    }
+    for seed in (0, 1):  # the same functions: the same bits
+        assert by_name["static", seed] == by_name["their_algorithms:still", seed]
