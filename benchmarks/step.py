@@ -54,7 +54,7 @@ from ml_collections import ConfigDict
 from sparse_search.config import Config, freeze
 from sparse_search.data.dataset import Dataset, pixel_scale
 from sparse_search.models.mlp import lenet_300_100
-from sparse_search.train import optimizer, step, trials
+from sparse_search.train import lanes, optimizer, step, trials
 
 GRADIENTS = 100  # in a round: one rewire among them
 DENSITY = 0.1
@@ -96,15 +96,15 @@ def make_config(method: str) -> Config:
 class Ours:
     """Rounds of a method, as `train.run` runs them; a call is one round."""
 
-    def __init__(self, loaded: trials.Loaded, method: str):
+    def __init__(self, loaded: lanes.Loaded, method: str):
         """Prepares a method by its name."""
         config = make_config(method)
         trial = trials.single_trial(config, loaded.dataset)
-        group = trials.Group(config, trial, loaded)
+        group = lanes.Group(config, trial, loaded)
         self._round = group.programs(1).round
         self._hyper = jax.tree.map(jnp.asarray, group.hyper([trial]))
         self._data = loaded.rows([0], 0), loaded.validation([0]), loaded.examples
-        self._spec = trials.make_spec(config, trial, loaded.dataset)
+        self._spec = lanes.make_spec(config, trial, loaded.dataset)
         self.state = group.init([trial])
 
     def __call__(self) -> Any:
@@ -132,7 +132,7 @@ class Plain:
     With a sparsity updater of jaxpruner, its two hooks are added.
     """
 
-    def __init__(self, loaded: trials.Loaded, *, scan: bool, updater: Any = None):
+    def __init__(self, loaded: lanes.Loaded, *, scan: bool, updater: Any = None):
         """Prepares a loop.
 
         Args:
@@ -253,7 +253,7 @@ def main() -> None:
     args = parser.parse_args()
 
     config = make_config("dense")
-    loaded = trials.Loaded(config, random_dataset(60_000))
+    loaded = lanes.Loaded(config, random_dataset(60_000))
     runs: dict[str, Any] = {
         name: Ours(loaded, name) for name in ("dense", "static", "set", "rigl")
     }

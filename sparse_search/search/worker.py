@@ -19,11 +19,12 @@ from sparse_search.config import Config
 from sparse_search.errors import UserError, disk_is_full
 from sparse_search.records import Record
 from sparse_search.search.groups import Speed
+from sparse_search.train.lanes import Group, Loaded, make_programs, make_spec
 from sparse_search.train.rounds import Train, make_train
 from sparse_search.train.run import Chunk, run_chunk, trial_fields
 from sparse_search.train.single import load_dataset
 from sparse_search.train.stopped import Stopped
-from sparse_search.train.trials import Group, Loaded, Trial, make_programs, make_spec
+from sparse_search.train.trials import Trial
 
 _MEASURED_STEPS = 20
 _GROWTH = 4  # from one candidate for the number of lanes to the next

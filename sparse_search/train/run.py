@@ -25,10 +25,11 @@ from sparse_search.costs.parameters import effective
 from sparse_search.records import Record, open_journal
 from sparse_search.train import results
 from sparse_search.train.checkpoint import Checkpoints, Saved
+from sparse_search.train.lanes import Group
 from sparse_search.train.rounds import FinalMetrics, RoundMetrics
 from sparse_search.train.step import TrainState
 from sparse_search.train.stopped import Stopped
-from sparse_search.train.trials import Group, Trial, growth, rewires
+from sparse_search.train.trials import Trial, growth, rewires
 
 
 class Chunk(NamedTuple):

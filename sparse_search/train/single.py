@@ -13,15 +13,9 @@ from sparse_search.errors import UserError, nearest
 from sparse_search.records import Record
 from sparse_search.train import environment
 from sparse_search.train import workdir as workdirs
+from sparse_search.train.lanes import Group, Loaded
 from sparse_search.train.run import Chunk, plan_record, run_chunk
-from sparse_search.train.trials import (
-    Group,
-    Loaded,
-    Trial,
-    check,
-    single_trial,
-    trial_from_json,
-)
+from sparse_search.train.trials import Trial, check, single_trial, trial_from_json
 
 _CHUNK = "single"
 

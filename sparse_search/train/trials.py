@@ -1,19 +1,16 @@
-"""Trials, and the programs that train many of them at once.
+"""Trials: one configuration with one seed each, and what follows from it on paper.
 
-A trial is one configuration with one seed. Trials whose programs are the same form a
-group; a group's programs are compiled once for a number of lanes and run on any of
-its trials.
+Nothing is computed here but counts and shapes; `lanes` has the programs.
 """
 
 import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from sparse_search import build, trees
 from sparse_search.algorithms.base import SparseAlgorithm, no_rewire
@@ -24,16 +21,7 @@ from sparse_search.errors import UserError
 from sparse_search.masks import allocations
 from sparse_search.records import SMALL_DENSE
 from sparse_search.train import optimizer
-from sparse_search.train.rounds import (
-    Examples,
-    Hyper,
-    Spec,
-    Train,
-    make_order,
-    make_train,
-)
-from sparse_search.train.step import TrainState
-from sparse_search.types import Array, Int, Scalar
+from sparse_search.types import Scalar
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -273,173 +261,3 @@ def rewires(config: Config, method: str) -> int:
     every = config.sparsity.rewire_every
     ends = range(every, config.steps + 1, every)
     return sum(end - 1 < rewire_until(config) for end in ends)
-
-
-def hyper(config: Config, trial: Trial, params: Any) -> Hyper:
-    """The traced values of a trial.
-
-    Args:
-        config: the experiment.
-        trial: one of its trials.
-        params: the network's parameters, or their shapes.
-    """
-    counts = dict(trial.counts)
-    leaves, treedef = jax.tree.flatten(params)
-    names = list(trees.named_leaves(params))
-    assert len(names) == len(leaves)
-    return Hyper(
-        seed=np.int32(trial.seed),
-        learning_rate=np.float32(trial.learning_rate),
-        weight_decay=np.float32(config.optimizer.weight_decay),
-        drop_fraction=np.float32(config.sparsity.drop_fraction),
-        steps=np.int32(config.steps - rewires(config, trial.method)),
-        rewire_until=np.int32(rewire_until(config)),
-        counts=jax.tree.unflatten(
-            treedef, [np.int32(counts[n]) if n in counts else None for n in names]
-        ),
-    )
-
-
-class Programs(NamedTuple):
-    """A group's jitted functions; all but the first two are over lanes."""
-
-    weights: Callable[..., Any]
-    init: Callable[..., TrainState]
-    steps: Callable[..., Any]
-    round: Callable[..., Any]
-    evaluate: Callable[..., Any]
-
-
-def make_spec(config: Config, trial: Trial, dataset: Dataset) -> Spec:
-    """The static half of a trial's compile key."""
-    model = build.factory("config.model.name", config.model.name, build.MODELS)
-    return Spec(
-        model=model(trial.width, trial.depth, dataset.classes),
-        algorithm=make_algorithm(config, trial.method),
-        optimizer=functools.partial(optimizer.make, config.optimizer),
-        round_steps=config.sparsity.rewire_every,
-        scale=dataset.scale,
-    )
-
-
-def make_programs(train: Train, lanes: int) -> Programs:
-    """Jit the functions of a run; a round donates its state.
-
-    One lane runs without a batch axis inside, where XLA is faster. The programs
-    `weights`, `init` and `evaluate` are the same for several methods, so that a
-    persistent compile cache holds them once.
-    """
-
-    def over_lanes(f: Callable[..., Any]) -> Callable[..., Any]:
-        def mapped(*args: Any) -> Any:
-            *of_lane, examples = args
-            if lanes > 1:
-                axes = (*(0 for _ in of_lane), None)
-                return jax.vmap(f, in_axes=axes)(*of_lane, examples)
-            first = jax.tree.map(lambda x: x[0], of_lane)
-            return jax.tree.map(lambda x: x[None], f(*first, examples))
-
-        return mapped
-
-    return Programs(
-        weights=jax.jit(train.weights),
-        init=jax.jit(train.init),
-        steps=jax.jit(over_lanes(train.steps)),
-        round=jax.jit(over_lanes(train.round), donate_argnums=1),
-        evaluate=jax.jit(over_lanes(train.evaluate)),
-    )
-
-
-class Loaded:
-    """A data set on the device, with the data order of its seeds."""
-
-    def __init__(self, config: Config, dataset: Dataset):
-        """Puts a data set on the default device."""
-        self.dataset = dataset
-        self.examples = Examples(
-            jnp.asarray(np.concatenate([dataset.train_images, dataset.test_images])),
-            jnp.asarray(
-                np.concatenate([dataset.train_labels, dataset.test_labels]), jnp.int32
-            ),
-        )
-        self._size = len(dataset.train_labels)
-        order = make_order(
-            size=self._size,
-            validation=config.data.validation,
-            round_steps=config.sparsity.rewire_every,
-            batch_size=config.batch_size,
-        )
-        self._parts = functools.lru_cache(jax.jit(order.parts))
-        self._rows = jax.jit(lambda seed, step, train: train[order.rows(seed, step)])
-
-    def validation(self, seeds: Sequence[int]) -> Int[Array, "lanes validation"]:
-        """The examples held out, for every lane."""
-        return jnp.stack([self._parts(seed).validation for seed in seeds])
-
-    def part(self, seeds: Sequence[int]) -> Int[Array, "lanes n"]:
-        """Of every example: 0 in training, 1 held out, 2 in the test set."""
-        part = np.zeros((len(seeds), self.examples.labels.shape[0]), np.int32)
-        part[:, self._size :] = 2
-        for lane, seed in enumerate(seeds):
-            part[lane, np.asarray(self._parts(seed).validation)] = 1
-        return jnp.asarray(part)
-
-    def rows(self, seeds: Sequence[int], step: int) -> Int[Array, "lanes steps batch"]:
-        """The examples of a round that begins at `step`."""
-        made = {
-            seed: self._rows(seed, step, self._parts(seed).train)
-            for seed in sorted(set(seeds))
-        }
-        return jnp.stack([made[seed] for seed in seeds])
-
-
-class Group:
-    """What the trials of one compile key share in a process: programs and data."""
-
-    def __init__(self, config: Config, trial: Trial, loaded: Loaded):
-        """Prepares a group; its programs compile when they first run.
-
-        Args:
-            config: the experiment.
-            trial: any trial of the group.
-            loaded: the data set.
-        """
-        self.config = config
-        self.loaded = loaded
-        self._train = make_train(make_spec(config, trial, loaded.dataset))
-        self._params = jax.eval_shape(self._train.weights, 0, loaded.examples)
-        self._programs: dict[int, Programs] = {}
-
-    def programs(self, lanes: int) -> Programs:
-        """The group's programs for a number of lanes."""
-        if lanes not in self._programs:
-            self._programs[lanes] = make_programs(self._train, lanes)
-        return self._programs[lanes]
-
-    def hyper(self, trials: Sequence[Trial]) -> Hyper:
-        """The traced values of trials, stacked."""
-        each = [hyper(self.config, trial, self._params) for trial in trials]
-        return jax.tree.map(lambda *xs: np.stack(xs), *each)
-
-    def shapes(self, trials: Sequence[Trial]) -> TrainState:
-        """Shapes and types of the state of lanes."""
-        one = jax.eval_shape(
-            self._train.init, hyper(self.config, trials[0], self._params), self._params
-        )
-        return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct((len(trials), *x.shape), x.dtype), one
-        )
-
-    def init(self, trials: Sequence[Trial]) -> TrainState:
-        """The state of lanes before the first step.
-
-        Each is made by itself and stacked on the host: `init` runs once a trial, and
-        a program without lanes is the same whatever their number.
-        """
-        programs = self.programs(len(trials))
-        states = []
-        for trial in trials:
-            params = programs.weights(trial.seed, self.loaded.examples)
-            one = hyper(self.config, trial, self._params)
-            states.append(jax.device_get(programs.init(one, params)))
-        return jax.tree.map(lambda *xs: jnp.asarray(np.stack(xs)), *states)

@@ -9,8 +9,8 @@ from sparse_search.data import digits
 from sparse_search.errors import UserError
 from sparse_search.search import groups, space
 from sparse_search.search.groups import Planned, Speed
+from sparse_search.train.lanes import Group, Loaded
 from sparse_search.train.run import Chunk, run_chunk
-from sparse_search.train.trials import Group, Loaded
 
 
 def config(**more):
