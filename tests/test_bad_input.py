@@ -1,7 +1,9 @@
 import os
+import re
+import subprocess
 
 import pytest
-from commands import CONFIGS, ok, run, small_images
+from commands import CONFIGS, ROOT, command, ok, run, small_images
 
 DIGITS = f"--config={CONFIGS / 'digits_map.py'}:smoke"
 
@@ -103,19 +105,45 @@ def test_the_workdir_of_another_command_or_data_set(tmp_path):
     assert (workdir / "trials.jsonl").read_bytes() == before
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
-@pytest.mark.parametrize("command", ["train", "search"])
-@pytest.mark.parametrize("journal", ["rounds.jsonl", "trials.jsonl"])
-def test_a_full_disk(tmp_path, command, journal):
-    workdir = tmp_path / "run"
-    workdir.mkdir()
-    (workdir / journal).symlink_to("/dev/full")
-    small = "--config.space.widths=(32,)"
-    line = said(command, DIGITS, small, f"--workdir={workdir}")
-    assert "The disk is full" in line
-    # With space again, the same command goes on.
-    (workdir / journal).unlink()
-    ok(command, DIGITS, small, f"--workdir={workdir}")
+SMALL_DISK = ["unshare", "--map-root-user", "--mount"]
+FILL = """
+mount -t tmpfs -o size=$SIZE none "$WORKDIR" || exit 99
+"$@" --workdir="$WORKDIR/run"; echo "status $?" >&2
+mount -o remount,size=100m "$WORKDIR"
+exec "$@" --workdir="$WORKDIR/run"
+"""
+
+
+def has_small_disks():
+    try:
+        mount = [*SMALL_DISK, "mount", "-t", "tmpfs", "none", "/mnt"]
+        return subprocess.run(mount, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_small_disks(), reason="needs the right to mount a disk")
+@pytest.mark.parametrize(
+    "name, size",
+    [("train", "8k"), ("train", "28k"), ("search", "32k"), ("search", "150k")],
+)
+def test_a_full_disk(tmp_path, name, size):
+    """A disk of a few pages; with space again, the same command goes on."""
+    small = ["--config.space.widths=(32,)", "--config.checkpoint_every=1"]
+    done = subprocess.run(
+        [*SMALL_DISK, "sh", "-c", FILL, "sh", *command(name, DIGITS, *small)],
+        env={**os.environ, "SIZE": size, "WORKDIR": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    before, after = done.stderr.split("status 2\n")
+    *progress, line = before.splitlines()
+    assert line.startswith("sparse-search: ")
+    assert "disk is full" in line or "No space left on device" in line
+    assert all(re.match("measuring|training|step", line) for line in progress), before
+    assert "Traceback" not in after
 
 
 def test_data_that_are_missing_or_truncated(tmp_path):

@@ -131,9 +131,12 @@ def _against_dense(rows: list[dict[str, Any]], metric: str) -> list[str]:
         widest = max(known, key=lambda row: row["high"] - row["low"])
         half = (widest["high"] - widest["low"]) / 2
         width = f"{100 * half:.1f} points" if metric == "accuracy" else f"{half:.2g}"
+        known_to = f"differences are known to ± {width} or better"
+        if metric == "accuracy" and half > 0.5:
+            known_to = "with so few seeds any difference is possible"
         return [
             "Large-sparse and small-dense cannot be told apart at any of "
-            f"{len(known)} budgets (differences are known to ± {width} or better)."
+            f"{len(known)} budgets ({known_to})."
         ]
     if open_:
         sentences[-1] = (

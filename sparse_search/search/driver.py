@@ -102,7 +102,8 @@ def search(
             executor.close()
         if records.read_finished(workdir) >= {t.name for t in todo.population.trials}:
             # What a kill between a result and its clean-up left behind.
-            shutil.rmtree(workdir / "checkpoints", ignore_errors=True)
+            for left in (workdir / "checkpoints").iterdir():
+                shutil.rmtree(left, ignore_errors=True)
     return todo
 
 

@@ -5,13 +5,20 @@ the seconds they took. The records of those rounds are in the journal before it 
 saved.
 """
 
+import errno
+import os
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import orbax.checkpoint as ocp
 
 from sparse_search.errors import UserError
 from sparse_search.train.step import TrainState
+
+# What orbax writes besides the arrays.
+_OVERHEAD = 2**18
 
 
 class Saved(NamedTuple):
@@ -82,7 +89,16 @@ class Checkpoints:
         return found["state"], saved
 
     def save(self, state: TrainState, saved: Saved) -> None:
-        """Save in the background; errors of an earlier save surface here."""
+        """Save in the background; errors of an earlier save surface here.
+
+        Raises:
+            OSError: the disk is full. Seen beforehand, since orbax prints a page of
+                tracebacks from each of its threads.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        need = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _OVERHEAD
+        if shutil.disk_usage(self._folder).free < need:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._folder))
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(state), saved=ocp.args.JsonSave(saved._asdict())
         )

@@ -98,6 +98,7 @@ def _begin_or_continue(workdir: Path, config: Config, command: str) -> None:
         raise UserError(
             f"{workdir} has results but no config.json; use another --workdir."
         )
+    (workdir / "checkpoints").mkdir(exist_ok=True)
     content = {"schema": 1, "command": command, "fingerprint": fingerprint(new)}
     write_json(workdir / "config.json", {**content, "config": new})
 
