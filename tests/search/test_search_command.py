@@ -146,8 +146,8 @@ def test_a_trial_is_repeated_to_the_bit(whole, tmp_path):
     name = "rigl-w32-d2-er-n656-lr0.1-s1"
     again = tmp_path / "again"
     ok("train", f"--from={whole}:{name}", f"--workdir={again}")
-    (record,) = lines(again / "trials.jsonl")
-    original = without_times(lines(whole / "trials.jsonl"))[name, None]
+    (record,) = records.read(again / "trials.jsonl")
+    original = without_times(records.read(whole / "trials.jsonl"))[name, None]
     for field, value in original.items():
         if field != "chunk":
             assert record[field] == value, field
