@@ -10,7 +10,12 @@ printed is the median over repeats, so that a noisy machine disturbs all alike.
 PATH is a checkout of https://github.com/google-research/jaxpruner (measured:
 f133ee5); without it the peer is left out. Expected, on 2 cores of a noisy CPU:
 
-    EXPECTED
+                            ms per 100   ratio to dense  [min, max]
+    dense                         95.3             1.00  [1.00, 1.00]
+    rigl                         101.3             1.07  [0.98, 1.13]
+    dense, plain JAX              93.4             1.00  [0.94, 1.07]
+    jaxpruner RigL, loop         236.6             2.46  [2.31, 2.72]
+    jaxpruner RigL, scan         218.2             2.29  [2.16, 2.47]
 
 What is compared:
 

@@ -3,8 +3,11 @@
 Question: on scikit-learn's digits (1,437 training images of 8×8, 10 classes), does
     accuracy at a fixed number of weights depend on how many they are or on which?
 Command: sparse-search search --config=configs/digits_map.py --workdir=runs/digits_map
-Cost: COST_DIGITS
-Expected: EXPECTED_DIGITS
+Cost: about a minute on 2 cores (330 trials).
+Expected: over 5 seeds, weight-dominated at 656, 1,440 and 3,392 weights (fragile at
+    1,440) and structure-dominated at 312 (fragile), with the boundary near 350;
+    large-sparse and small-dense cannot be told apart at any of 3 budgets (their
+    differences are known to ± 4.4 points or better); 4 trials collapse.
 """
 
 from sparse_search.config import defaults

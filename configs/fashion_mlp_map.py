@@ -4,8 +4,12 @@ Question: for MLPs with 1,592 to 26,432 weights, does it pay to spread them over
     large and sparse network, and do methods that rewire remove the structure effect?
 Command: sparse-search search --config=configs/fashion_mlp_map.py
     --workdir=runs/fashion_map --config.data.data_dir=DIR (with the four IDX files)
-Cost: COST_FASHION
-Expected: EXPECTED_FASHION
+Cost: 10 minutes on 2 cores (264 trials).
+Expected: over 3 seeds, weight-dominated at 3,192, 6,416, 12,960 and 26,432 weights
+    (fragile at the last three) and balanced at 1,592 (fragile); large-sparse beats
+    small-dense at 2 of 4 budgets, most at 3,192 weights, by 16.7 ± 6.7 points, a gain
+    of 2.0 doublings of the weights (0.8 to beyond); 9 trials collapse, all of them
+    small dense networks of width 2.
 """
 
 from sparse_search.config import defaults
