@@ -16,12 +16,12 @@ from sparse_search import build, trees
 from sparse_search.config import Config
 from sparse_search.data.dataset import Dataset
 from sparse_search.train import optimizer
+from sparse_search.train.order import make_order
 from sparse_search.train.rounds import (
     Examples,
     Hyper,
     Spec,
     Train,
-    make_order,
     make_train,
 )
 from sparse_search.train.step import TrainState

@@ -5,8 +5,7 @@ of the round feeds the rewire and makes no weight update. The functions take wha
 differ between the lanes of a group as traced values (`Hyper`), so that one compiled
 program serves every seed, learning rate, budget and length of training.
 
-Which examples a round sees is a function of the seed and the step (`Order`). It is a
-program of its own, because it is the same for all groups: compiled once a process.
+Which examples a round sees is an argument; it comes from `train.order`.
 """
 
 from collections.abc import Callable
@@ -18,8 +17,8 @@ import jax.numpy as jnp
 import optax
 
 from sparse_search.algorithms.base import Info, SparseAlgorithm, nnz, no_rewire
-from sparse_search.data.batches import Split, round_indices, split
 from sparse_search.keys import subkey
+from sparse_search.train.order import streams
 from sparse_search.train.step import (
     TrainState,
     apply_gradients,
@@ -27,7 +26,7 @@ from sparse_search.train.step import (
     rewire,
     zero_info,
 )
-from sparse_search.types import Array, Counts, Float, Int, Key, Params, Scalar, UInt
+from sparse_search.types import Array, Counts, Float, Int, Params, Scalar, UInt
 
 _EVALUATION_BATCH = 1000
 
@@ -109,45 +108,6 @@ class Spec:
     scale: float
 
 
-class Order(NamedTuple):
-    """The data order of a seed, as functions.
-
-    Attributes:
-        parts: `seed -> Split`, the training and validation examples.
-        rows: `(seed, step) -> [ΔT, batch]`, places in the training part.
-    """
-
-    parts: Callable[[Any], Split]
-    rows: Callable[[Any, Any], Int[Array, "steps batch"]]
-
-
-def make_order(
-    *, size: int, validation: int, round_steps: int, batch_size: int
-) -> Order:
-    """Make the data order: a seed shares it across all structures.
-
-    Args:
-        size: training examples, those held out among them.
-        validation: examples held out.
-        round_steps: ΔT.
-        batch_size: examples a gradient.
-    """
-
-    def parts(seed: Any) -> Split:
-        return split(_keys(seed).split, size=size, validation=validation)
-
-    def rows(seed: Any, step: Any) -> Array:
-        return round_indices(
-            _keys(seed).order,
-            step,
-            steps=round_steps,
-            train_size=size - validation,
-            batch_size=batch_size,
-        )
-
-    return Order(parts, rows)
-
-
 class Train(NamedTuple):
     """A training run; all can be jitted, and vmapped over all but the examples.
 
@@ -169,21 +129,6 @@ class Train(NamedTuple):
     evaluate: Callable[..., FinalMetrics]
 
 
-class _Keys(NamedTuple):
-    """Independent streams of one seed; split and order are shared by structures."""
-
-    split: Key
-    order: Key
-    weights: Key
-    masks: Key
-    rewires: Key
-
-
-def _keys(seed: Scalar) -> _Keys:
-    key = jax.random.key(seed)
-    return _Keys(*(subkey(key, number) for number in range(5)))
-
-
 def make_train(spec: Spec) -> Train:
     """Make the functions of a training run."""
 
@@ -201,11 +146,11 @@ def make_train(spec: Spec) -> Train:
 
     def weights(seed: Scalar, examples: Examples) -> Params:
         example = jnp.zeros((1, *examples.images.shape[1:]), jnp.float32)
-        return spec.model.init(_keys(seed).weights, example)
+        return spec.model.init(streams(seed).weights, example)
 
     def init(hyper: Hyper, params: Params) -> TrainState:
         algorithm, optimizer = build(hyper)
-        key = _keys(hyper.seed).masks
+        key = streams(hyper.seed).masks
         params, sparse = algorithm.init(key, params, hyper.counts)
         return TrainState(params, optimizer.init(params), sparse, jnp.int32(0))
 
@@ -231,7 +176,7 @@ def make_train(spec: Spec) -> Train:
     def exchange(
         hyper: Hyper, state: TrainState, grads: Params
     ) -> tuple[TrainState, Info]:
-        key = subkey(_keys(hyper.seed).rewires, state.step)
+        key = subkey(streams(hyper.seed).rewires, state.step)
         return rewire(key, state, grads, *build(hyper))
 
     # Where no lane rewires, no selection may run: a plain `cond` under `vmap` becomes
