@@ -3,7 +3,7 @@
 Question: for MLPs with 1,592 to 26,432 weights, does it pay to spread them over a
     large and sparse network, and do methods that rewire remove the structure effect?
 Command: sparse-search search --config=configs/fashion_mlp_map.py
-    --workdir=runs/fashion_map --config.data.data_dir=DIR (with the four IDX files)
+    --workdir=runs/fashion_map --config.data_dir=DIR (with the four IDX files)
 Cost: 10 minutes on 2 cores (264 trials).
 Expected: over 3 seeds, weight-dominated at 3,192, 6,416, 12,960 and 26,432 weights
     (fragile at the last three) and balanced at 1,592 (fragile); large-sparse beats

@@ -2,7 +2,7 @@
 
 Question: how accurate is LeNet-300-100 with a twentieth of its weights?
 Command: sparse-search train --config=configs/mnist_lenet.py --workdir=runs/lenet
-    --config.data.data_dir=DIR (with the four IDX files)
+    --config.data_dir=DIR (with the four IDX files)
     [--config.sparsity.density=0.1] [--config.seed=1]
 Cost: about half a minute on 2 cores.
 Expected: test accuracy 98.22 % (98.22, 98.24, 98.21 for seeds 0 to 2); at 10 % density

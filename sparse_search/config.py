@@ -42,12 +42,10 @@ class Data:
 
     Attributes:
         name: digits, mnist or fashion_mnist.
-        data_dir: the folder of the data set's files; not needed for digits.
         validation: how many training examples are held out for validation.
     """
 
     name: str = "digits"
-    data_dir: str = ""
     validation: int = _within(287, low=1)
 
 
@@ -166,6 +164,7 @@ class Config:
 
     Attributes:
         data: what is learned.
+        data_dir: the folder of the data set's files; not needed for digits.
         model: the network.
         sparsity: which weights exist.
         optimizer: how weights are updated.
@@ -181,6 +180,7 @@ class Config:
     """
 
     data: Data = Data()
+    data_dir: str = ""
     model: Model = Model()
     sparsity: Sparsity = Sparsity()
     optimizer: Optimizer = Optimizer()
@@ -197,7 +197,7 @@ class Config:
 
 # What decides how a trial is run, watched and kept, but not its result.
 _NO_RESULT = {
-    "data.data_dir",
+    "data_dir",
     "checkpoint_every",
     "save_results",
     "executor",

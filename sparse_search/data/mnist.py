@@ -95,7 +95,7 @@ def _folder(published: Published, data_dir: str | Path | None) -> Path:
         raise UserError(
             f"{published.title} is read from its official files ({_TRAIN[0]}.gz, …), "
             f"but no folder was given to look in: get them from {published.source} "
-            "and pass the folder as --config.data.data_dir=DIR."
+            "and pass the folder as --config.data_dir=DIR."
         )
     folder = Path(data_dir).expanduser().absolute()
     subfolder = folder / published.name
@@ -162,6 +162,6 @@ def _require(published: Published, folder: Path, name: str) -> Path:
             where = f"{folder} or its subfolder {published.name}"
         raise UserError(
             f"{published.title}'s file {name}.gz was not found in {where}: get it from "
-            f"{published.source} and pass its folder as --config.data.data_dir=DIR."
+            f"{published.source} and pass its folder as --config.data_dir=DIR."
         )
     return path

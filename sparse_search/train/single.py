@@ -23,7 +23,7 @@ _CHUNK = "single"
 def load_dataset(config: Config) -> Dataset:
     """The data set of a config."""
     load = build.factory("config.data.name", config.data.name, build.DATASETS)
-    return load(config.data.data_dir)
+    return load(config.data_dir)
 
 
 def from_search(folder: Path, trial: str) -> tuple[Config, Trial]:

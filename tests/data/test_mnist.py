@@ -89,7 +89,7 @@ def test_the_own_subfolder_comes_before_the_folder(folder):
 @pytest.mark.parametrize("data_dir", [None, "", " "])
 def test_no_folder_given(data_dir, name):
     message = error(data_dir, name)
-    for part in (IMAGES, SOURCES[name], "--config.data.data_dir=DIR"):
+    for part in (IMAGES, SOURCES[name], "--config.data_dir=DIR"):
         assert part in message
 
 
@@ -102,7 +102,7 @@ def test_missing_files(tmp_path, name, monkeypatch):
     (tmp_path / "there" / TEST_LABELS).unlink()
     message = error("there", name)
     assert TEST_LABELS in message and str(tmp_path / "there") in message
-    assert SOURCES[name] in message and "--config.data.data_dir=DIR" in message
+    assert SOURCES[name] in message and "--config.data_dir=DIR" in message
     (tmp_path / "there").rename(tmp_path / name)
     assert f"in {tmp_path / name}: " in error(tmp_path, name)
 
