@@ -304,7 +304,7 @@ def test_the_last_override_counts(plain):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("stpes=3", "config.stpes is not a field; config has data, model, "),
+        ("stpes=3", "config.stpes is not a field; config has data, data_dir, model, "),
         ("stpes=3", "Did you mean 'steps'?"),
         ("model.widht=3", "config.model has name, width, depth. Did you mean 'width'?"),
         ("model.width.x=3", "config.model.width.x is not a field."),
