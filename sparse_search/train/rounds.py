@@ -18,6 +18,7 @@ import optax
 
 from sparse_search.algorithms.base import Info, SparseAlgorithm, nnz, no_rewire
 from sparse_search.keys import subkey
+from sparse_search.train.gate import cond_over_lanes
 from sparse_search.train.order import streams
 from sparse_search.train.step import (
     TrainState,
@@ -179,35 +180,6 @@ def make_train(spec: Spec) -> Train:
         key = subkey(streams(hyper.seed).rewires, state.step)
         return rewire(key, state, grads, *build(hyper))
 
-    # Where no lane rewires, no selection may run: a plain `cond` under `vmap` becomes
-    # a `select` that computes both branches always.
-    @jax.custom_batching.custom_vmap
-    def finish(due: Array, hyper: Hyper, state: TrainState, grads: Any) -> Any:
-        return jax.lax.cond(due, exchange, update, hyper, state, grads)
-
-    @finish.def_vmap
-    def _(size: int, batched: Any, due: Array, hyper: Any, state: Any, grads: Any):
-        def full(tree: Any, is_batched: Any) -> Any:
-            return jax.tree.map(
-                lambda x, b: x if b else jnp.broadcast_to(x, (size, *x.shape)),
-                tree,
-                is_batched,
-            )
-
-        due, hyper, state, grads = map(full, (due, hyper, state, grads), batched)
-
-        def some(hyper: Any, state: Any, grads: Any) -> Any:
-            new = jax.vmap(exchange)(hyper, state, grads)
-            old = jax.vmap(update)(hyper, state, grads)
-            return jax.tree.map(
-                lambda n, o: jnp.where(due.reshape(-1, *[1] * (n.ndim - 1)), n, o),
-                new,
-                old,
-            )
-
-        out = jax.lax.cond(jnp.any(due), some, jax.vmap(update), hyper, state, grads)
-        return out, jax.tree.map(lambda _: True, out)
-
     def steps(
         hyper: Hyper, state: TrainState, rows: Array, examples: Examples
     ) -> tuple[TrainState, tuple[Array, Array]]:
@@ -226,7 +198,7 @@ def make_train(spec: Spec) -> Train:
         if rewires:
             grads, seen_last = gradient(hyper, state, rows[-1], examples)
             due = state.step < hyper.rewire_until
-            state, info = finish(due, hyper, state, grads)
+            state, info = cond_over_lanes(due, exchange, update, hyper, state, grads)
             seen = jax.tree.map(jnp.append, seen, seen_last)
         held_out = jnp.zeros(valid.shape, jnp.int32)
         loss, hits = means(hyper, state, valid, held_out, examples, 1)
