@@ -14,6 +14,8 @@ from sparse_search.config import defaults
 
 def get_config(arg: str = ""):
     """The run; `:smoke` makes two short rounds of it."""
+    if arg not in ("", "smoke"):
+        raise ValueError(f"there is no variant {arg!r}, only ':smoke'")
     config = defaults()
     config.data.name = "mnist"
     config.data.validation = 5000

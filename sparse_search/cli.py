@@ -12,8 +12,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sparse_search import __version__, records
 from sparse_search.errors import UserError, disk_is_full, nearest
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         "and map where accuracy is decided by the number of weights and where by "
         "their structure.",
     )
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     add = {
         name: commands.add_parser(name, help=text, description=text.capitalize() + ".")
@@ -73,11 +75,12 @@ def _parser() -> argparse.ArgumentParser:
     add["search"].add_argument(
         "--dry-run", action="store_true", help="print what would be trained, and stop"
     )
-    add["report"].add_argument("workdir", metavar="DIR", type=Path)
-    add["report"].add_argument("--out", metavar="DIR", type=Path)
-    add["compare"].add_argument("workdirs", metavar="DIR", type=Path, nargs="+")
-    add["compare"].add_argument("--out", metavar="DIR", type=Path, required=True)
-    add["status"].add_argument("workdir", metavar="DIR", type=Path)
+    folder: dict[str, Any] = {"metavar": "DIR", "type": Path}
+    for name in ("report", "status"):
+        add[name].add_argument("workdir", help="a workdir", **folder)
+    add["report"].add_argument("--out", help="default: DIR/report", **folder)
+    add["compare"].add_argument("workdirs", help="workdirs", nargs="+", **folder)
+    add["compare"].add_argument("--out", help="for the page", required=True, **folder)
     return parser
 
 
@@ -195,6 +198,18 @@ def _search(
     for one in todo.population.skipped:
         print(f"Skipped {one.name}: {one.reason}.")
     _report_on(arguments.workdir, None)
+    failed = [
+        record["reason"]
+        for record in records.read_trials(arguments.workdir).values()
+        if record["status"] == "failed"
+    ]
+    for reason in dict.fromkeys(failed):
+        print(f"Failed {failed.count(reason)} times: {reason}.")
+    if failed:
+        print(
+            f"Which they are: sparse-search status {arguments.workdir}. The same "
+            "command tries them again."
+        )
 
 
 def _report_on(workdir: Path, out: Path | None) -> None:
@@ -213,7 +228,11 @@ def _tell(summary: "Summary") -> None:
     }
     if wrong:
         print(
-            "; ".join(f"{number} trials {status}" for status, number in wrong.items())
+            "; ".join(
+                f"{number} trial{'s' if number > 1 else ''} {status}"
+                for status, number in wrong.items()
+            )
+            + "."
         )
     print(f"Report: {summary.page}")
 

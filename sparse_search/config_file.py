@@ -9,6 +9,7 @@ import ast
 import inspect
 import re
 import runpy
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ def _module(path: Path) -> dict[str, Any]:
             f"The config file {path} does not exist (looked in {path.parent.resolve()})"
             f".{nearest(path.name, [p.name for p in nearby])}"
         )
+    # As for a script: what lies beside it, or where the command runs, can be imported.
+    for folder in (str(path.parent.resolve()), str(Path.cwd())):
+        if folder not in sys.path:
+            sys.path.append(folder)
     try:
         return runpy.run_path(str(path))
     except SyntaxError as error:
@@ -93,6 +98,8 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
     Raises:
         UserError: the file or a field cannot be used; the message says why.
     """
+    if isinstance(overrides, str):
+        raise UserError(f"overrides is a list, as in [{overrides!r}].")
     given = _from_file(name)
     check_names(given)
     config = _merge(to_dict(Config()), given)
@@ -133,6 +140,9 @@ def _override(config: dict[str, Any], text: str) -> None:
         if depth < len(path):
             group = group[name]
     old = group.get(last)
+    if field == "optimizer.options" and value.strip() == "{}":
+        group[last] = {}
+        return
     if isinstance(old, dict):
         raise UserError(
             f"config.{field} is a group of fields ({', '.join(old)}); set one of them."

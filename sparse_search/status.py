@@ -29,7 +29,7 @@ def status(workdir: Path) -> list[str]:
     lines = [
         f"{workdir} ({command}): " + (f"running, {holder}" if holder else "not running")
     ]
-    lines.append(f"{len(trials)} of {len(names)} planned trials are finished")
+    lines.append(f"{len(trials)} of {len(names)} planned trials have ended")
     for state in records.STATUSES:
         if counts[state]:
             lines.append(f"  {state}: {counts[state]}")

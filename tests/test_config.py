@@ -266,7 +266,26 @@ def test_an_argument_that_nothing_takes(write):
     assert "takes no argument, but got :smoke." in loading_fails(f"{path}:smoke")
 
 
+def test_what_lies_beside_the_config_can_be_imported(tmp_path):
+    (tmp_path / "beside_the_config.py").write_text("STEPS = 300\n")
+    path = tmp_path / "config.py"
+    path.write_text(
+        "from beside_the_config import STEPS\n"
+        "from sparse_search.config import defaults\n"
+        "def get_config():\n"
+        "    config = defaults()\n"
+        "    config.steps = STEPS\n"
+        "    return config\n"
+    )
+    assert load_config(str(path)).steps == 300
+
+
 # Overrides.
+
+
+def test_optimizer_options_can_be_emptied(plain):
+    config = load_config(plain, ["optimizer.name=adam", "optimizer.options={}"])
+    assert config.optimizer.options == {}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,10 @@
 
 import os
 
+import jax
+import jax.numpy as jnp
+
+from sparse_search.algorithms.base import no_rewire
 from sparse_search.algorithms.static import static
 
 
@@ -28,3 +32,18 @@ def deadly(drop_fraction, until, select):
         os._exit(1)
 
     return static(select)._replace(filter_grads=filter_grads)
+
+
+def greedy(drop_fraction, until, select):
+    """One that says it keeps the weights of every layer, and stores all of them."""
+
+    def rewire(key, params, grads, state):
+        masks = jax.tree.map(jnp.ones_like, state.masks)
+        return params, state._replace(masks=masks), no_rewire(key, 0, 0, state)[2]
+
+    return static(select)._replace(rewire=rewire)
+
+
+def five(drop_fraction, until, select):
+    """No algorithm at all."""
+    return 5

@@ -14,7 +14,7 @@ _ORDER = (
 
 
 def verdict(region_map: dict[str, Any]) -> list[str]:
-    """Two to five plain sentences.
+    """Two to six plain sentences.
 
     Args:
         region_map: what `regions.region_map` returned.
@@ -34,7 +34,15 @@ def verdict(region_map: dict[str, Any]) -> list[str]:
     if boundary:
         sentences.append(boundary)
     metric = region_map["metric"].removeprefix("test_")
-    sentences += _against_dense(region_map["large_sparse_vs_small_dense"], metric)
+    rows = region_map["large_sparse_vs_small_dense"]
+    sentences += _against_dense(rows, metric)
+    compared = {row["nnz"] for row in rows if row["low"] is not None}
+    alone = [b for b in budgets if b["nnz"] not in compared]
+    if alone and compared:
+        sentences.append(
+            f"There is no reference at {_at(alone)}: small dense networks were not "
+            "trained there, or ended at chance level with some seed."
+        )
     more = _needed(budgets)
     if more:
         sentences.append(more)

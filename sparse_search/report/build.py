@@ -75,6 +75,10 @@ def compare(paths: Sequence[Path], out: Path) -> Summary:
         UserError: a workdir cannot be read, they are of different tasks, or the
             output cannot be written.
     """
+    places = [path.resolve() for path in paths]
+    for number, path in enumerate(paths):
+        if places[number] in places[:number]:
+            raise UserError(f"{path} is given twice; give each workdir once.")
     runs = [workdirs.read(path) for path in paths]
     if not runs:
         raise UserError(

@@ -149,9 +149,12 @@ def compare_verdict(names: Sequence[str], runs: Sequence[Workdir]) -> list[str]:
         sparse = [r for r in run.trials if r["structure"] != records.SMALL_DENSE]
         structures = len({row["structure"] for row in sparse})
         weights = sorted({row["nnz"] for row in run.trials if row["nnz"]})
-        span = f" with {weights[0]:,} to {weights[-1]:,} weights" if weights else ""
+        ends = dict.fromkeys((weights[0], weights[-1])) if weights else {}
+        span = " to ".join(f"{end:,}" for end in ends)
+        span = f" with {span} weights" if ends else ""
+        trials = f"{len(run.trials):,} trial{'s' if len(run.trials) != 1 else ''}"
         sentences.append(
-            f"{name}: {len(run.trials):,} trials of {structures} sparse "
+            f"{name}: {trials} of {structures} sparse "
             f"structure{'s' if structures != 1 else ''}"
             f"{' and small dense' if len(sparse) < len(run.trials) else ''}{span}."
         )

@@ -180,13 +180,14 @@ def _check_budgets(
     have = {t.budget for t in trials if t.structure != SMALL_DENSE}
     for budget in config.space.budgets or ():
         if budget not in have:
-            reasons = "; ".join(
+            reasons = [
                 f"{s.name}: {s.reason}"
                 for s in skipped
                 if f"at {budget:,} weights" in s.name
                 and not s.name.startswith(SMALL_DENSE)
-            )
+            ]
             raise UserError(
                 f"The budget {budget:,} in config.space.budgets fits none of the "
-                f"networks ({reasons[:300]}). Lower it or widen config.space.widths."
+                f"networks (the last of {len(reasons)}: {reasons[-1]}). Lower it or "
+                "widen config.space.widths."
             )

@@ -62,7 +62,7 @@ def names() -> list[str]:
     """The optimizers of optax: its functions that take a learning rate."""
     found = []
     for name, value in vars(optax).items():
-        if inspect.isfunction(value) and not name.startswith("_"):
+        if inspect.isfunction(value) and not name.startswith(("_", "scale_by_")):
             if "learning_rate" in inspect.signature(value).parameters:
                 found.append(name)
     return sorted(found)
@@ -81,7 +81,8 @@ def check(spec: Optimizer) -> None:
             raise UserError(
                 f"config.optimizer.options.{option} is not an argument of "
                 f"optax.{spec.name}, which takes {', '.join(allowed) or 'none'}."
-                f"{nearest(option, allowed)}"
+                f"{nearest(option, allowed)} Without any: "
+                "--config.optimizer.options={}."
             )
     try:
         json.dumps(spec.options)

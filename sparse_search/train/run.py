@@ -29,7 +29,7 @@ from sparse_search.train.lanes import Group
 from sparse_search.train.rounds import FinalMetrics, RoundMetrics
 from sparse_search.train.step import TrainState
 from sparse_search.train.stopped import Stopped
-from sparse_search.train.trials import Trial, growth, rewires
+from sparse_search.train.trials import Trial, growth, make_algorithm, rewires
 
 
 class Chunk(NamedTuple):
@@ -216,6 +216,17 @@ def _trial_record(
         for layer in sorted(layers, key=_natural)
     }
     nnz = sum(int(mask.sum()) for mask in masks.values())
+    conserves = make_algorithm(config, trial.method)(0.0, 0).conserves
+    kept = {
+        "layer": all(int(masks[k].sum()) == count for k, count in trial.counts),
+        "total": nnz == trial.nnz,
+        "nothing": True,
+    }
+    if not kept[conserves]:
+        raise RuntimeError(
+            f"{trial.method} ended with {nnz:,} weights instead of {trial.nnz:,}, or "
+            f"with others in a layer, but declares conserves={conserves!r}"
+        )
     return {
         **trial_fields(trial, dataset.name),
         "nnz": nnz,

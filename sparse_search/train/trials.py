@@ -238,11 +238,23 @@ def make_algorithm(
         A function of the drop fraction and the step at which rewiring ends.
 
     Raises:
-        UserError: a name is not known.
+        UserError: a name is not known, or the factory does not make an algorithm.
     """
     make = build.factory("The method", method, build.ALGORITHMS)
     pattern = config.sparsity.pattern
     select = build.factory("config.sparsity.pattern", pattern, build.PATTERNS)
+    try:
+        made = make(0.0, 0, select)
+    except Exception as error:
+        raise UserError(
+            f"The method {method!r} cannot be made with (drop_fraction, until, select):"
+            f" {type(error).__name__}: {error}."
+        ) from error
+    if not isinstance(made, SparseAlgorithm):
+        raise UserError(
+            f"The method {method!r} made {type(made).__name__}: {made!r}; it must "
+            "make an algorithms.base.SparseAlgorithm."
+        )
     return lambda drop_fraction, until: make(drop_fraction, until, select)
 
 

@@ -8,7 +8,7 @@ from sparse_search.records import SMALL_DENSE
 
 def said(rows, **more):
     sentences = verdict(region_map(rows, **more))
-    assert 2 <= len(sentences) <= 5
+    assert 2 <= len(sentences) <= 6
     assert all(s[0].isupper() and s.endswith(".") for s in sentences)
     return " ".join(sentences)
 
@@ -48,6 +48,13 @@ def test_a_lower_loss_is_a_win():
     text = said(rows, metric="loss")
     assert "beats small-dense at 5 of 5" in text
     assert "in loss" in text
+
+
+def test_a_budget_without_a_reference_is_named():
+    rows = table(np.random.default_rng(0), dense=0.2)
+    nnz = min(r["nnz"] for r in rows)
+    rows = [r for r in rows if r["structure"] != SMALL_DENSE or r["nnz"] > 1.1 * nnz]
+    assert f"There is no reference at {nnz:,.0f} weights" in said(rows)
 
 
 def test_an_empty_map_has_a_verdict():

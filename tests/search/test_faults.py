@@ -48,6 +48,24 @@ def test_an_algorithm_that_breaks_fails_alone_and_is_tried_again(tmp_path):
     assert record["test_loss"] == after[name, None]["test_loss"]
 
 
+def test_an_algorithm_that_breaks_its_budget_fails(tmp_path):
+    workdir = tmp_path / "map"
+    methods = "--config.space.methods=('static','their_algorithms:greedy')"
+    out = ok("search", *ARGUMENTS, methods, f"--workdir={workdir}", **HERE)
+    assert "Failed 2 times: RuntimeError: their_algorithms:greedy ended with" in out
+    found = statuses(workdir)
+    for name, status in found.items():
+        assert (status == "failed") == name.startswith("their_algorithms:greedy")
+
+
+def test_what_is_no_algorithm_is_refused_before_anything_is_trained(tmp_path):
+    workdir = tmp_path / "map"
+    methods = "--config.space.methods=('static','their_algorithms:five')"
+    status, _, err = run("search", *ARGUMENTS, methods, f"--workdir={workdir}", **HERE)
+    assert status == 2 and "'their_algorithms:five' made int: 5" in err, err
+    assert "Traceback" not in err and not workdir.exists()
+
+
 def test_an_algorithm_that_kills_its_worker_is_given_up(tmp_path):
     workdir = tmp_path / "map"
     methods = "--config.space.methods=('static','their_algorithms:deadly')"

@@ -1,6 +1,7 @@
 import csv
 import json
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -194,8 +195,11 @@ def test_a_dry_run_writes_nothing(tmp_path):
 
 
 def test_compare_draws_two_workdirs(whole, tmp_path):
-    out = tmp_path / "both"
-    said = ok("compare", whole, whole, f"--out={out}")
+    out, other = tmp_path / "both", tmp_path / "other"
+    status, _, err = run("compare", whole, whole, f"--out={out}")
+    assert status == 2 and "given twice" in err and not out.exists()
+    shutil.copytree(whole, other)
+    said = ok("compare", whole, other, f"--out={out}")
     assert str(out / "index.html") in said
     header = (out / "curves.csv").read_text().splitlines()[0]
     assert header.startswith("workdir,point,structure")
