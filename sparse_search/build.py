@@ -7,11 +7,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sparse_search.algorithms import schedules
-from sparse_search.algorithms.dense import dense
-from sparse_search.algorithms.rigl import rigl
-from sparse_search.algorithms.set_ import set_
-from sparse_search.algorithms.static import static
+from sparse_search import algorithms
 from sparse_search.data import digits, fashion_mnist, mnist
 from sparse_search.errors import UserError, one_of
 from sparse_search.masks.patterns import unstructured
@@ -25,12 +21,10 @@ _ANY = unstructured.select
 # (drop fraction, step at which rewiring ends, the pattern's selection) -> algorithm;
 # the first two may be traced.
 ALGORITHMS: dict[str, Callable[..., "SparseAlgorithm"]] = {
-    "dense": lambda drop, until, select=_ANY: dense(),
-    "static": lambda drop, until, select=_ANY: static(select),
-    "set": lambda drop, until, select=_ANY: set_(schedules.constant(drop), select),
-    "rigl": lambda drop, until, select=_ANY: rigl(
-        schedules.cosine(drop, until), select
-    ),
+    "dense": lambda drop, until, select=_ANY: algorithms.dense()(until),
+    "static": lambda drop, until, select=_ANY: algorithms.static(select)(until),
+    "set": lambda drop, until, select=_ANY: algorithms.set_(drop, select)(until),
+    "rigl": lambda drop, until, select=_ANY: algorithms.rigl(drop, select)(until),
 }
 
 # (width, depth, classes) -> flax module

@@ -31,6 +31,7 @@ train < status
 train < notebook
 trees < sparse
 search < testing
+train < transform
 """
 
 
@@ -205,4 +206,4 @@ def test_a_wrong_import_would_be_found(tmp_path, monkeypatch):
         test_lower_never_imports_higher("algorithms")
     with pytest.raises(AssertionError, match="optax"):
         test_what_a_part_never_imports_even_lazily("algorithms", {"optax"})
-    assert reached("sparse_search.algorithms.bad") & {"jax"} == set()
+    assert reached("sparse_search.algorithms.bad") & {"optax"} == set()

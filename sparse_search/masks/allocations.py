@@ -41,12 +41,20 @@ RULES: dict[str, Callable[[Shape], int]] = {
 }
 
 
+_DENSE = ("bias", "scale", "embedding", "embeddings")
+
+
 def is_sparse(name: str, shape: Shape) -> bool:
     """Whether a parameter is sparsified: kernels with at least two axes.
 
-    Biases, norms and embeddings stay dense.
+    Biases (those of attention have two axes), norms and embeddings stay dense.
+
+    Args:
+        name: its path, joined by "/".
+        shape: its shape.
     """
-    return name.rsplit("/", 1)[-1] == "kernel" and len(shape) >= 2
+    parts = name.lower().split("/")
+    return len(shape) >= 2 and not any(part.endswith(_DENSE) for part in parts)
 
 
 def allocate(rule: str, shapes: Mapping[str, Shape], nnz: int) -> dict[str, int]:
