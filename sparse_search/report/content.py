@@ -21,8 +21,8 @@ _CURVES_CAPTION = (
 )
 _REGIONS_CAPTION = (
     "Top: what a doubling of the weights changes, and how far structures with the same "
-    "number of weights lie apart, with 95 % intervals; dashed, where the two cross, "
-    "shaded its interval. Middle: the class of each budget, over all methods and in "
+    "number of weights lie apart, with 95 % intervals (set apart sideways, so that both "
+    "can be seen); dashed, where the two cross, shaded its interval. Middle: the class of each budget, over all methods and in "
     "each; a line, where R crosses 1. Bottom: best large-sparse minus best small-dense "
     "with its 95 % interval. An interval far longer than the others leaves its panel; "
     "the tables have its ends. Also as <a href=regions.svg>SVG</a>, "

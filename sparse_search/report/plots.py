@@ -91,6 +91,8 @@ def draw_line(axes: "Axes", line: Line) -> None:
     axes.plot(
         [dot.x for dot in line.dots],
         [style.height(dot.value) for dot in line.dots],
+        # A single point may not vanish below long lines.
+        zorder=2 + 1 / max(len(line.dots), 1),
         **_look(line),
     )
 
