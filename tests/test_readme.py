@@ -8,7 +8,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_python_example_runs(tmp_path):
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    example, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(example.strip().splitlines()) <= 15
     example = example.replace('"configs/', f'"{ROOT}/configs/')
     done = subprocess.run(
@@ -16,6 +16,16 @@ def test_the_python_example_runs(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "params/Dense_0/kernel (64, 128)" in done.stdout
+
+
+def test_the_loop_of_your_own_runs(tmp_path):
+    _, example = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    # ERK: 115 weights as 70 : 53 are 65.4 + 49.6.
+    assert done.stdout == "{'first': 65, 'second': 50}\n"
 
 
 def test_every_algorithm_has_a_row():

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 from jax.extend import core
 
@@ -26,6 +27,8 @@ def cond_over_lanes(
         *operands: pytrees that are passed to the branches. What the branches close
             over may be traced too.
     """
+    if not isinstance(pred, jax.core.Tracer):  # eager: nothing to compile
+        return (true if pred else false)(*operands)
     leaves, structure = jax.tree.flatten(operands)
     branches = [_explicit(f, structure, leaves) for f in (true, false)]
     (_, true_consts, out), (_, false_consts, other) = branches
