@@ -20,13 +20,14 @@ _CURVES_CAPTION = (
     "<a href=curves.csv>CSV</a>."
 )
 _REGIONS_CAPTION = (
-    "Top: what a doubling of the weights changes, and how far structures with the same "
-    "number of weights lie apart, with 95 % intervals (moved sideways, so that both "
-    "can be seen); dashed, where the two cross, shaded its interval. Middle: the class "
-    "of each budget, over all methods and in each; a line, where R crosses 1. Bottom: "
-    "best large-sparse minus best small-dense with its 95 % interval. An interval far "
-    "longer than the others leaves its panel; the tables have its ends. Also as <a href=regions.svg>SVG</a>, "
-    "<a href=regions.png>PNG</a> and <a href=regions.json>JSON</a>."
+    "Top: what a doubling of the weights changes, and how far structures with the "
+    "same number of weights lie apart, with 95 % intervals (moved sideways, so that "
+    "both can be seen); dashed, where the two cross, shaded its interval. Middle: the "
+    "class of each budget, over all methods and in each; a line, where R crosses 1. "
+    "Bottom: best large-sparse minus best small-dense with its 95 % interval. An "
+    "interval far longer than the others leaves its panel; the tables have its ends. "
+    "Also as <a href=regions.svg>SVG</a>, <a href=regions.png>PNG</a> and <a "
+    "href=regions.json>JSON</a>."
 )
 _PROTOCOLS_CAPTION = (
     "The same trials asked in two ways. Above, one dense shape whose density falls; "
