@@ -25,6 +25,17 @@ ALGORITHMS: dict[str, Callable[..., "SparseAlgorithm"]] = {
     "static": lambda drop, until, select=_ANY: algorithms.static(select)(until),
     "set": lambda drop, until, select=_ANY: algorithms.set_(drop, select)(until),
     "rigl": lambda drop, until, select=_ANY: algorithms.rigl(drop, select)(until),
+    "snfs": lambda drop, until, select=_ANY: algorithms.snfs(drop, select=select)(
+        until
+    ),
+    "dsr": lambda drop, until, select=_ANY: algorithms.dsr(drop, select=select)(until),
+    "mest": lambda drop, until, select=_ANY: algorithms.mest(drop, select=select)(
+        until
+    ),
+    "granet": lambda drop, until, select=_ANY: algorithms.granet(drop, select=select)(
+        until
+    ),
+    "gradual": lambda drop, until, select=_ANY: algorithms.gradual(select)(until),
 }
 
 # (width, depth, classes) -> flax module

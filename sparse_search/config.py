@@ -69,7 +69,7 @@ class Sparsity:
     """Which weights exist.
 
     Attributes:
-        method: dense, static, set or rigl.
+        method: dense, static, set, rigl, snfs, dsr, mest, granet or gradual.
         density: nnz / size over all sparse layers, if nnz is not given.
         nnz: the exact number of non-zero weights; 0 takes it from the density.
         allocation: uniform, er or erk: how they are divided among the layers.

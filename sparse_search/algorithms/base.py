@@ -49,7 +49,8 @@ class Info(NamedTuple):
     grown: Counts
 
 
-Conserved = Literal["layer", "total", "nothing"]
+Conserved = Literal["layer", "total", "end", "nothing"]
+DenseGradient = Literal["never", "rewire", "always"]
 
 
 class SparseAlgorithm(NamedTuple):
@@ -57,16 +58,18 @@ class SparseAlgorithm(NamedTuple):
 
     Attributes:
         init: `(key, params, counts) -> (params, state)`: masks of exactly `counts`
-            non-zeros a layer, and parameters that are zero off them, so that the
-            first forward pass is already sparse. Counts may be traced.
+            non-zeros a layer (of at least as many, where that is what training ends
+            with), and parameters that are zero off them, so that the first forward
+            pass is already sparse. Counts may be traced.
         view: `(params, state) -> params` that the forward pass sees.
         filter_grads: `(grads, params, state) -> (grads, state)`, at every step.
         rewire: `(key, params, grads, state) -> (params, state, info)`, once a round;
             `no_rewire` for algorithms that never change their masks.
         conserves: what a rewire keeps to the unit: the nnz of every layer, or the
-            total, or nothing.
-        dense_gradient: whether `rewire` looks at the gradient of weights that are
-            not stored, which costs a dense backward pass.
+            total, or nothing; "end": layers lose weights and have exactly `counts`
+            from the last rewire on.
+        dense_gradient: when the gradient of weights that are not stored is looked at,
+            which costs a dense backward pass.
     """
 
     init: Callable[[Key, Params, Counts], tuple[Params, Any]]
@@ -74,7 +77,7 @@ class SparseAlgorithm(NamedTuple):
     filter_grads: Callable[[Params, Params, Any], tuple[Params, Any]]
     rewire: Callable[[Key, Params, Params, Any], tuple[Params, Any, Info]]
     conserves: Conserved = "layer"
-    dense_gradient: bool = False
+    dense_gradient: DenseGradient = "never"
 
 
 class Select(Protocol):

@@ -10,6 +10,10 @@ A dropped connection may be grown back at once (the candidates are all that are 
 kept, as in Evci et al. 2020, algorithm 1). It then goes on as if nothing had happened,
 with its weight and its optimizer state, as in the authors' implementation; so a dense
 layer passes through unchanged. Every other grown connection starts at zero.
+
+`rewire` exchanges as many as it drops in every layer. `exchange` takes the numbers from
+elsewhere: where layers share what was dropped (SNFS, DSR), or where there are fewer and
+fewer weights (GraNet, gradual magnitude pruning).
 """
 
 from collections.abc import Callable
@@ -20,7 +24,7 @@ from sparse_search import trees
 from sparse_search.algorithms.base import Info, MaskState, Select
 from sparse_search.algorithms.schedules import Schedule
 from sparse_search.keys import subkey
-from sparse_search.types import Array, Float, Key, Params
+from sparse_search.types import Array, Counts, Float, Key, Masks, Params
 
 Score = Callable[[Float[Array, "*s"], Float[Array, "*s"]], Float[Array, "*s"]]
 """A score of every entry of a layer, from its weights and its dense gradients."""
@@ -30,6 +34,75 @@ def magnitude(weight: Float[Array, "*s"], grad: Float[Array, "*s"]) -> Array:
     """|w|: what SET and RigL keep."""
     del grad
     return jnp.abs(weight)
+
+
+def steepness(weight: Float[Array, "*s"], grad: Float[Array, "*s"]) -> Array:
+    """|∇|: what RigL grows."""
+    del weight
+    return jnp.abs(grad)
+
+
+def exchanged(masks: Masks, share: Float[Array, ""]) -> Counts:
+    """How many connections a share of every layer's is."""
+
+    def layer(mask: Array) -> Array:
+        active = count(mask)
+        return jnp.clip(jnp.round(share * active).astype(jnp.int32), 0, active)
+
+    return trees.map_sparse(layer, masks)
+
+
+def exchange(
+    key: Key,
+    params: Params,
+    grads: Params,
+    masks: Masks,
+    *,
+    keep: Score,
+    kept: Counts,
+    grow: Score | None,
+    grown: Counts | Callable[[Masks], Counts],
+    select: Select,
+) -> tuple[Params, Masks, Info]:
+    """Keep some connections of every layer and grow others.
+
+    Args:
+        key: resolves ties and makes random choices.
+        params: zero off the masks.
+        grads: dense, what `grow` and `keep` look at: the raw gradients, or their
+            running means.
+        masks: before.
+        keep: which active weights to keep: the largest.
+        kept: how many of every layer.
+        grow: which entries to grow: the largest; None grows at random.
+        grown: how many in every layer, or a function of the masks of what was kept.
+        select: the pattern's selection.
+
+    Returns:
+        Parameters (dropped and grown entries zero), masks, and what was exchanged.
+    """
+    rest = trees.map_sparse_with_key(
+        lambda key, mask, weight, grad, number: select(
+            subkey(key, 0), keep(weight, grad), number, mask
+        ),
+        key,
+        masks,
+        params,
+        grads,
+        kept,
+    )
+    numbers = grown(rest) if callable(grown) else grown
+
+    def add(key: Key, rest: Array, weight: Array, grad: Array, number: Array) -> Array:
+        scores = None if grow is None else grow(weight, grad)
+        return rest | select(subkey(key, 1), scores, number, ~rest)
+
+    new = trees.map_sparse_with_key(add, key, rest, params, grads, numbers)
+    info = Info(
+        dropped=trees.map_sparse(lambda old, new: count(old & ~new), masks, new),
+        grown=trees.map_sparse(lambda old, new: count(new & ~old), masks, new),
+    )
+    return trees.apply_masks(params, new), new, info
 
 
 def rewire(
@@ -59,25 +132,22 @@ def rewire(
         Parameters (dropped and grown entries zero), the state one step later with
         as many non-zeros in every layer as before, and what was exchanged.
     """
-    share = fraction(state.step)
-
-    def layer(key: Key, mask: Array, weight: Array, grad: Array) -> Array:
-        active = jnp.sum(mask, dtype=jnp.int32)
-        exchanged = jnp.clip(jnp.round(share * active).astype(jnp.int32), 0, active)
-        kept = select(subkey(key, 0), keep(weight, grad), active - exchanged, mask)
-        scores = None if grow is None else grow(weight, grad)
-        return kept | select(subkey(key, 1), scores, exchanged, ~kept)
-
-    masks = trees.map_sparse_with_key(layer, key, state.masks, params, grads)
-    info = Info(
-        dropped=trees.map_sparse(
-            lambda old, new: _count(old & ~new), state.masks, masks
-        ),
-        grown=trees.map_sparse(lambda old, new: _count(new & ~old), state.masks, masks),
+    numbers = exchanged(state.masks, fraction(state.step))
+    kept = trees.map_sparse(lambda m, k: count(m) - k, state.masks, numbers)
+    params, masks, info = exchange(
+        key,
+        params,
+        grads,
+        state.masks,
+        keep=keep,
+        kept=kept,
+        grow=grow,
+        grown=numbers,
+        select=select,
     )
-    params = trees.apply_masks(params, masks)
     return params, MaskState(masks, state.step + 1), info
 
 
-def _count(mask: Array) -> Array:
+def count(mask: Array) -> Array:
+    """The number of entries of a mask."""
     return jnp.sum(mask, dtype=jnp.int32)

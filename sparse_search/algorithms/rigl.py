@@ -17,8 +17,6 @@ dropped and grown in the same rewire), see `grow_prune`.
 
 from functools import partial
 
-import jax.numpy as jnp
-
 from sparse_search.algorithms import grow_prune
 from sparse_search.algorithms.base import Select, SparseAlgorithm
 from sparse_search.algorithms.schedules import Schedule
@@ -36,8 +34,8 @@ def rigl(fraction: Schedule, select: Select = unstructured.select) -> SparseAlgo
     rewire = partial(
         grow_prune.rewire,
         keep=grow_prune.magnitude,
-        grow=lambda weight, grad: jnp.abs(grad),
+        grow=grow_prune.steepness,
         fraction=fraction,
         select=select,
     )
-    return static(select)._replace(rewire=rewire, dense_gradient=True)
+    return static(select)._replace(rewire=rewire, dense_gradient="rewire")

@@ -10,13 +10,14 @@ numbers are Python integers, so they are exact at any size.
 
 import operator
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from sparse_search.errors import one_of
 
 # How a method grows connections, and so what a rewire computes: nothing more (dense
-# and static networks, "none"; SET, "random") or a dense weight gradient (RigL).
-Growth = Literal["none", "random", "gradient"]
+# and static networks, "none"; SET, "random") or a dense weight gradient (RigL; SNFS
+# at every step, "momentum").
+Growth = Literal["none", "random", "gradient", "momentum"]
 
 
 def inference_flops(nnz_per_layer: Sequence[int]) -> int:
@@ -43,7 +44,8 @@ def train_flops(
     Each step costs three forward passes: forward, gradient with respect to the
     layers' inputs, gradient with respect to the weights. Where growth follows the
     gradient, the weight gradient of the step that feeds a rewire is dense, and costs
-    2 · size for every layer and example in place of 2 · nnz.
+    2 · size for every layer and example in place of 2 · nnz; where it follows a
+    running mean of gradients, every step's is dense.
 
     Args:
         growth: what a rewire needs.
@@ -58,8 +60,8 @@ def train_flops(
         ValueError: there are more rewires than steps, or a layer has more weights
             than its size.
     """
-    if growth not in ("none", "random", "gradient"):
-        raise one_of("growth", growth, ("none", "random", "gradient"))
+    if growth not in get_args(Growth):
+        raise one_of("growth", growth, get_args(Growth))
     steps, rewires, batch_size = map(operator.index, (steps, rewires, batch_size))
     if not 0 <= rewires <= steps:
         raise ValueError(f"{steps} steps cannot hold {rewires} rewires.")
@@ -70,6 +72,6 @@ def train_flops(
         )
     forward = inference_flops(nnz_per_layer)
     flops = 3 * forward * steps
-    if growth == "gradient":
-        flops += (inference_flops(sizes_per_layer) - forward) * rewires
+    dense = {"gradient": rewires, "momentum": steps}.get(growth, 0)
+    flops += (inference_flops(sizes_per_layer) - forward) * dense
     return flops * batch_size

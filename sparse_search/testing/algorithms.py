@@ -58,7 +58,10 @@ def check_init(subject: Subject) -> None:
                 continue  # dense training
             asked = {n: int(c) for n, c in layers(counts).items() if c is not None}
             found = nnz_of(state)
-            require(found == asked, f"init was asked for {asked} and made {found}")
+            right = found == asked
+            if subject.algorithm.conserves == "end":
+                right = all(found[name] >= count for name, count in asked.items())
+            require(right, f"init was asked for {asked} and made {found}")
             check_sparse(subject.algorithm, state)
 
 
@@ -73,6 +76,26 @@ def check_training(subject: Subject) -> None:
         run.steps(2)
         if subject.algorithm.conserves == "layer":
             require(nnz_of(run.state) == nnz, f"training changed nnz from {nnz}")
+
+
+def check_end(subject: Subject) -> None:
+    """Where layers lose weights, they have exactly `counts` from the last rewire on."""
+    if subject.algorithm.conserves != "end":
+        return
+    for counts in subject.counts:
+        asked = {n: int(c) for n, c in layers(counts).items() if c is not None}
+        state = Run(subject, optax.sgd(0.1), counts).state
+        key = jax.random.key(1)
+        made = subject.make(DROP_FRACTION, 7)
+        params, sparse = made.init(jax.random.key(0), subject.params, counts)
+        for number in range(8):  # a rewire at every third gradient, before step 7
+            grads = subject.grads(number)
+            if number % 3 == 2 and number < 7:
+                params, sparse, _ = made.rewire(key, params, grads, sparse)
+            else:
+                _, sparse = made.filter_grads(grads, params, sparse)
+        found = nnz_of(state._replace(params=params, sparse=sparse))
+        require(found == asked, f"training ended with {found} instead of {asked}")
 
 
 def check_optimizers(subject: Subject) -> None:
@@ -92,21 +115,27 @@ def check_optimizers(subject: Subject) -> None:
 
 
 def check_seeds(subject: Subject) -> None:
-    """One key always gives one mask; where scores are equal, keys grow differently."""
+    """One key always gives one mask; where scores are equal, keys grow differently.
+
+    Algorithms that grow nothing from this state draw nothing, and pass.
+    """
     if not subject.rewires:
         return
     state = Run(subject, optax.sgd(0.1)).state
     equal = jax.tree.map(jnp.zeros_like, subject.params)
 
-    def rewired(seed: int) -> dict[str, np.ndarray]:
+    def rewired(seed: int) -> tuple[dict[str, np.ndarray], int]:
         key = jax.random.key(seed)
-        _, sparse, _ = subject.algorithm.rewire(key, state.params, equal, state.sparse)
-        return mask_of(state._replace(sparse=sparse))
+        _, sparse, info = subject.algorithm.rewire(
+            key, state.params, equal, state.sparse
+        )
+        grown = sum(int(number) for number in jax.tree.leaves(info.grown))
+        return mask_of(state._replace(sparse=sparse)), grown
 
-    masks = rewired(0)
-    require(same_bits(rewired(0), masks), "one key gave two different masks")
-    if subject.algorithm.conserves != "nothing":
-        differ = any(not same_bits(rewired(seed), masks) for seed in (1, 2, 3))
+    masks, grown = rewired(0)
+    require(same_bits(rewired(0)[0], masks), "one key gave two different masks")
+    if grown and subject.algorithm.conserves != "nothing":
+        differ = any(not same_bits(rewired(seed)[0], masks) for seed in (1, 2, 3))
         require(differ, "four keys grew the same connections from equal scores")
 
 
@@ -200,6 +229,7 @@ def check_rounds(subject: Subject) -> None:
 CHECKS: tuple[Callable[[Subject], None], ...] = (
     check_init,
     check_training,
+    check_end,
     check_optimizers,
     check_seeds,
     check_compiles_once,

@@ -199,6 +199,9 @@ class Run:
         conserves, now = self.subject.algorithm.conserves, nnz_of(self.state)
         if conserves == "layer":
             require(now == nnz, f"a rewire changed nnz per layer from {nnz} to {now}")
+        if conserves == "end":
+            gained = [name for name in now if now[name] > nnz[name]]
+            require(not gained, f"{gained} gained weights: {now} after {nnz}")
         if conserves == "total":
             before, after = sum(nnz.values()), sum(now.values())
             require(before == after, f"a rewire changed nnz from {before} to {after}")

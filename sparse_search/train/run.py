@@ -222,6 +222,7 @@ def _trial_record(
         "total": nnz == trial.nnz,
         "nothing": True,
     }
+    kept["end"] = kept["layer"]
     if not kept[conserves]:
         raise RuntimeError(
             f"{trial.method} ended with {nnz:,} weights instead of {trial.nnz:,}, or "
@@ -234,17 +235,24 @@ def _trial_record(
         "effective_parameters": _effective(list(masks.values())),
         "steps": config.steps,
         **metrics,
-        "train_flops": flops.train_flops(
-            growth(config, trial.method),
-            list(layers.values()),
-            trial.sizes,
-            steps=config.steps,
-            rewires=rewires(config, trial.method),
-            batch_size=config.batch_size,
-        ),
+        "train_flops": _train_flops(config, trial, list(layers.values())),
         "inference_flops": flops.inference_flops(list(layers.values())),
         "status": status,
     }
+
+
+def _train_flops(config: Config, trial: Trial, counts: list[int]) -> int | None:
+    """FLOPs of the training; None where the number of weights changes on the way."""
+    if make_algorithm(config, trial.method)(0.0, 0).conserves in ("end", "nothing"):
+        return None
+    return flops.train_flops(
+        growth(config, trial.method),
+        counts,
+        trial.sizes,
+        steps=config.steps,
+        rewires=rewires(config, trial.method),
+        batch_size=config.batch_size,
+    )
 
 
 def _effective(masks: list[np.ndarray]) -> int | None:

@@ -263,7 +263,12 @@ def growth(config: Config, method: str) -> flops.Growth:
     algorithm = make_algorithm(config, method)(0.0, 0)
     if algorithm.rewire is no_rewire:
         return "none"
-    return "gradient" if algorithm.dense_gradient else "random"
+    kinds: dict[str, flops.Growth] = {
+        "never": "random",
+        "rewire": "gradient",
+        "always": "momentum",
+    }
+    return kinds[algorithm.dense_gradient]
 
 
 def rewires(config: Config, method: str) -> int:

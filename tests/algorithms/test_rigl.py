@@ -162,4 +162,4 @@ def test_nothing_is_exchanged_after_the_end():
 
 def test_it_declares_what_it_needs():
     algorithm = rigl(schedules.constant(0.3))
-    assert algorithm.dense_gradient and algorithm.conserves == "layer"
+    assert algorithm.dense_gradient == "rewire" and algorithm.conserves == "layer"
