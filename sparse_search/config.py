@@ -72,7 +72,8 @@ class Sparsity:
         method: dense, static, set, rigl, snfs, dsr, mest, granet or gradual.
         density: nnz / size over all sparse layers, if nnz is not given.
         nnz: the exact number of non-zero weights; 0 takes it from the density.
-        allocation: uniform, er or erk: how they are divided among the layers.
+        allocation: uniform, er, erk or largest_first: how they are divided among the
+            layers.
         pattern: which masks are allowed.
         rewire_every: ΔT, the gradients from one rewire to the next; a round.
         rewire_until: the part of training after which masks stay as they are.

@@ -74,7 +74,8 @@ def sparsify(
         nnz: the exact number of non-zero weights in them; or
         counts: that of every sparse leaf, as a pytree like the parameters (None where
             dense) or by name ("params/Dense_0/kernel"); these may be traced.
-        allocation: how density or nnz are divided: uniform, er or erk.
+        allocation: how density or nnz are divided: uniform, er, erk or
+            largest_first.
         sparse: `(name, shape) -> bool`, which leaves are sparse.
         rewire_every: gradients from one rewire to the next.
         rewire_until: the step from which masks stay; None rewires for ever, with a

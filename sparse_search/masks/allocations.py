@@ -7,7 +7,10 @@ computed in exact rational arithmetic and sum to the asked total to the last uni
 - `er` (Erdős–Rényi; Mocanu et al. 2018, arXiv:1707.04780): fan-in + fan-out,
   hence density ∝ (n_in + n_out) / (n_in · n_out);
 - `erk` (Evci et al. 2020, arXiv:1911.11134, section 3): the same plus the sizes of
-  the convolution window, n_in + n_out + height + width.
+  the convolution window, n_in + n_out + height + width;
+- `largest_first` (Golubeva et al. 2021, arXiv:2010.14495): 1, hence as many weights in
+  every layer that can hold them: what is left when weights are always taken from the
+  layer that has most.
 
 A layer never gets more than its size: what exceeds it goes to the other layers by
 the same rule. A layer gets at least one weight, since an empty layer disconnects.
@@ -38,6 +41,7 @@ RULES: dict[str, Callable[[Shape], int]] = {
     "uniform": _uniform,
     "er": _er,
     "erk": _erk,
+    "largest_first": lambda shape: 1,
 }
 
 

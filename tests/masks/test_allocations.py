@@ -26,6 +26,9 @@ LENET = {"0/kernel": (784, 300), "1/kernel": (300, 100), "2/kernel": (100, 10)}
         ("er", 133_100, (102_100, 30_000, 1_000)),
         ("er", 266_200, (235_200, 30_000, 1_000)),
         ("er", 3, (1, 1, 1)),
+        # The last layer keeps all; the other two are cut to the same number.
+        ("largest_first", 13_311, (6_156, 6_155, 1_000)),
+        ("largest_first", 100_000, (69_000, 30_000, 1_000)),
         ("uniform", 3, (1, 1, 1)),
     ],
 )
@@ -100,7 +103,9 @@ def test_a_total_out_of_range_names_the_range(nnz):
 
 
 def test_an_unknown_rule_names_the_nearest():
-    with pytest.raises(UserError, match="uniform, er, erk. Did you mean 'uniform'"):
+    with pytest.raises(
+        UserError, match="uniform, er, erk, largest_first. Did you mean 'uniform'"
+    ):
         allocate("unifrom", LENET, 100)
 
 
