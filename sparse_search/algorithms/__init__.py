@@ -18,6 +18,7 @@ from sparse_search.algorithms.gradual import gradual as _gradual
 from sparse_search.algorithms.granet import granet as _granet
 from sparse_search.algorithms.mest import mest as _mest
 from sparse_search.algorithms.rigl import rigl as _rigl
+from sparse_search.algorithms.schedules import Shape
 from sparse_search.algorithms.set_ import set_ as _set
 from sparse_search.algorithms.snfs import snfs as _snfs
 from sparse_search.algorithms.static import static as _static
@@ -38,39 +39,51 @@ def static(select: Select = unstructured.select) -> Make:
     return lambda until: _static(select)
 
 
-def set_(drop_fraction: Scalar = 0.3, select: Select = unstructured.select) -> Make:
+def set_(
+    drop_fraction: Scalar = 0.3,
+    select: Select = unstructured.select,
+    schedule: Shape = schedules.constant,
+) -> Make:
     """SET: drop the smallest weights, grow at random.
 
     Args:
-        drop_fraction: of a layer's weights, at every rewire.
+        drop_fraction: of a layer's weights, at the first rewire.
         select: the pattern's selection.
+        schedule: how the fraction goes on.
     """
-    return lambda until: _set(schedules.constant(drop_fraction), select)
+    return lambda until: _set(schedule(drop_fraction, until), select)
 
 
-def rigl(drop_fraction: Scalar = 0.3, select: Select = unstructured.select) -> Make:
+def rigl(
+    drop_fraction: Scalar = 0.3,
+    select: Select = unstructured.select,
+    schedule: Shape = schedules.cosine,
+) -> Make:
     """RigL: drop the smallest weights, grow the largest gradients.
 
     Args:
-        drop_fraction: of a layer's weights, at the first rewire; it falls on a cosine.
+        drop_fraction: of a layer's weights, at the first rewire.
         select: the pattern's selection.
+        schedule: how the fraction goes on.
     """
-    return lambda until: _rigl(schedules.cosine(drop_fraction, until), select)
+    return lambda until: _rigl(schedule(drop_fraction, until), select)
 
 
 def snfs(
     drop_fraction: Scalar = 0.5,
     beta: Scalar = 0.9,
     select: Select = unstructured.select,
+    schedule: Shape = schedules.cosine,
 ) -> Make:
     """SNFS: grow the largest running means of gradients; layers share what they drop.
 
     Args:
-        drop_fraction: of a layer's weights, at the first rewire; it falls on a cosine.
+        drop_fraction: of a layer's weights, at the first rewire.
         beta: of the running mean.
         select: the pattern's selection.
+        schedule: how the fraction goes on.
     """
-    return lambda until: _snfs(schedules.cosine(drop_fraction, until), beta, select)
+    return lambda until: _snfs(schedule(drop_fraction, until), beta, select)
 
 
 def dsr(
@@ -93,33 +106,35 @@ def mest(
     drop_fraction: Scalar = 0.3,
     gradient_weight: Scalar = 0.01,
     select: Select = unstructured.select,
+    schedule: Shape = schedules.cosine,
 ) -> Make:
     """MEST: drop the smallest |weight| + λ |gradient|, grow at random.
 
     Args:
-        drop_fraction: of a layer's weights, at the first rewire; it falls on a cosine.
+        drop_fraction: of a layer's weights, at the first rewire.
         gradient_weight: λ.
         select: the pattern's selection.
+        schedule: how the fraction goes on.
     """
-    return lambda until: _mest(
-        schedules.cosine(drop_fraction, until), gradient_weight, select
-    )
+    return lambda until: _mest(schedule(drop_fraction, until), gradient_weight, select)
 
 
 def granet(
     drop_fraction: Scalar = 0.5,
     initial_density: Scalar = 0.5,
     select: Select = unstructured.select,
+    schedule: Shape = schedules.cosine,
 ) -> Make:
     """GraNet: prune gradually, grow the largest gradients on the way.
 
     Args:
-        drop_fraction: regenerated, of a layer's weights; it falls on a cosine.
+        drop_fraction: of a layer's weights, regenerated at the first rewire.
         initial_density: of every layer.
         select: the pattern's selection.
+        schedule: how the fraction goes on.
     """
     return lambda until: _granet(
-        until, schedules.cosine(drop_fraction, until), initial_density, select
+        until, schedule(drop_fraction, until), initial_density, select
     )
 
 

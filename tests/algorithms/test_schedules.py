@@ -39,3 +39,18 @@ def test_hyperparameters_may_be_traced_and_never_rewiring_is_allowed():
 
 def test_a_constant_is_constant():
     assert [float(schedules.constant(0.5)(step)) for step in (0, 7, 10**9)] == [0.5] * 3
+
+
+@pytest.mark.parametrize(
+    "shape, values",
+    [
+        (schedules.constant, [0.4, 0.4, 0.4, 0.4]),
+        (schedules.cosine, [0.4, 0.2, 0.0, 0.0]),
+        (schedules.linear, [0.4, 0.2, 0.0, 0.0]),
+        (schedules.inverse_power(3), [0.4, 0.05, 0.0, 0.0]),
+    ],
+)
+def test_shapes_by_hand(shape, values):
+    schedule = jax.jit(lambda step: shape(0.4, 100)(step))
+    found = [float(schedule(jnp.int32(step))) for step in (0, 50, 100, 150)]
+    np.testing.assert_allclose(found, values, atol=1e-7)
