@@ -16,8 +16,8 @@ def prepare() -> None:
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     defaults = {
-        # XLA divides work by the cores it may use, and rounds accordingly: a worker that
-        # is pinned to one core and a single run would end with different bits.
+        # XLA divides work by the cores it may use, and rounds accordingly: a worker
+        # that is pinned to one core and a single run would end with other bits.
         "NPROC": "1",
         "JAX_COMPILATION_CACHE_DIR": str(Path(cache) / "sparse_search" / "jax"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
