@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from sparse_search import trees
+from sparse_search.masks import counting
 from sparse_search.types import (
     Array,
     Bool,
@@ -163,4 +164,4 @@ def no_rewire(
 
 def nnz(masks: Masks) -> Counts:
     """The number of non-zeros of every sparse leaf."""
-    return jax.tree.map(lambda m: jnp.sum(m, dtype=jnp.int32), masks)
+    return jax.tree.map(counting.count, masks)

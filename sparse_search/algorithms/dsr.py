@@ -33,6 +33,7 @@ from sparse_search.algorithms.base import (
     scale_to_fan_in,
 )
 from sparse_search.algorithms.schedules import Schedule
+from sparse_search.masks import counting
 from sparse_search.masks.patterns import unstructured
 from sparse_search.masks.redistribute import divide
 from sparse_search.types import Array, Counts, Float, Int, Key, Masks, Params, Scalar
@@ -80,17 +81,17 @@ def dsr(
         high = state.threshold
         # What is not a number lies below every threshold.
         kept = trees.map_sparse(
-            lambda m, p: grow_prune.count(m & (jnp.abs(p).astype(jnp.float32) >= high)),
+            lambda m, p: counting.count(m & (jnp.abs(p).astype(jnp.float32) >= high)),
             state.masks,
             params,
         )
-        active = _sum(trees.map_sparse(grow_prune.count, state.masks))
+        active = _sum(trees.map_sparse(counting.count, state.masks))
         dropped = active - _sum(kept)
 
         def grown(rest: Masks) -> Counts:
             leaves = jax.tree.leaves(rest)
-            numbers = [grow_prune.count(m) for m in leaves]
-            room = [m.size - grow_prune.count(m) for m in leaves]
+            numbers = [counting.count(m) for m in leaves]
+            room = [m.size - counting.count(m) for m in leaves]
             weights = jnp.maximum(jnp.stack(numbers), 1).astype(jnp.float32)
             shares = divide(dropped, weights, jnp.stack(room))
             return jax.tree.unflatten(jax.tree.structure(rest), list(shares))

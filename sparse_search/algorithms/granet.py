@@ -32,6 +32,7 @@ from sparse_search.algorithms.base import (
     scale_to_fan_in,
 )
 from sparse_search.algorithms.schedules import Schedule
+from sparse_search.masks import counting
 from sparse_search.masks.patterns import unstructured
 from sparse_search.types import Array, Counts, Int, Key, Masks, Params, Scalar
 
@@ -101,7 +102,7 @@ def shrinking(
 
         def number(mask: Array, first: Array, last: Array) -> Array:
             extra = jnp.round(remaining**3 * (first - last)).astype(jnp.int32)
-            return jnp.minimum(last + jnp.maximum(extra, 0), grow_prune.count(mask))
+            return jnp.minimum(last + jnp.maximum(extra, 0), counting.count(mask))
 
         left = trees.map_sparse(number, state.masks, state.first, state.last)
         share = fraction(state.step)

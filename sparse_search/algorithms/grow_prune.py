@@ -24,6 +24,7 @@ from sparse_search import trees
 from sparse_search.algorithms.base import Info, MaskState, Select
 from sparse_search.algorithms.schedules import Schedule
 from sparse_search.keys import subkey
+from sparse_search.masks import counting
 from sparse_search.types import Array, Counts, Float, Key, Masks, Params
 
 Score = Callable[[Float[Array, "*s"], Float[Array, "*s"]], Float[Array, "*s"]]
@@ -46,7 +47,7 @@ def exchanged(masks: Masks, share: Float[Array, ""]) -> Counts:
     """How many connections a share of every layer's is."""
 
     def layer(mask: Array) -> Array:
-        active = count(mask)
+        active = counting.count(mask)
         return jnp.clip(jnp.round(share * active).astype(jnp.int32), 0, active)
 
     return trees.map_sparse(layer, masks)
@@ -99,8 +100,10 @@ def exchange(
 
     new = trees.map_sparse_with_key(add, key, rest, params, grads, numbers)
     info = Info(
-        dropped=trees.map_sparse(lambda old, new: count(old & ~new), masks, new),
-        grown=trees.map_sparse(lambda old, new: count(new & ~old), masks, new),
+        dropped=trees.map_sparse(
+            lambda old, new: counting.count(old & ~new), masks, new
+        ),
+        grown=trees.map_sparse(lambda old, new: counting.count(new & ~old), masks, new),
     )
     return trees.apply_masks(params, new), new, info
 
@@ -133,7 +136,7 @@ def rewire(
         as many non-zeros in every layer as before, and what was exchanged.
     """
     numbers = exchanged(state.masks, fraction(state.step))
-    kept = trees.map_sparse(lambda m, k: count(m) - k, state.masks, numbers)
+    kept = trees.map_sparse(lambda m, k: counting.count(m) - k, state.masks, numbers)
     params, masks, info = exchange(
         key,
         params,
@@ -146,8 +149,3 @@ def rewire(
         select=select,
     )
     return params, MaskState(masks, state.step + 1), info
-
-
-def count(mask: Array) -> Array:
-    """The number of entries of a mask."""
-    return jnp.sum(mask, dtype=jnp.int32)

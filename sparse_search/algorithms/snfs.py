@@ -35,6 +35,7 @@ from sparse_search.algorithms.base import (
     scale_to_fan_in,
 )
 from sparse_search.algorithms.schedules import Schedule
+from sparse_search.masks import counting
 from sparse_search.masks.patterns import unstructured
 from sparse_search.masks.redistribute import divide
 from sparse_search.types import Array, Counts, Int, Key, Masks, Params, Scalar
@@ -99,10 +100,10 @@ def snfs(
             leaves = jax.tree.leaves(kept)
             strength = [
                 jnp.sum(jnp.where(k, jnp.abs(m), 0), dtype=jnp.float32)
-                / jnp.maximum(grow_prune.count(k), 1)
+                / jnp.maximum(counting.count(k), 1)
                 for k, m in zip(leaves, jax.tree.leaves(momentum), strict=True)
             ]
-            room = [k.size - grow_prune.count(k) for k in leaves]
+            room = [k.size - counting.count(k) for k in leaves]
             total = jnp.sum(jnp.stack(jax.tree.leaves(dropped)))
             shares = divide(total, jnp.stack(strength), jnp.stack(room))
             return jax.tree.unflatten(jax.tree.structure(kept), list(shares))
@@ -114,7 +115,7 @@ def snfs(
             state.masks,
             keep=grow_prune.magnitude,
             kept=trees.map_sparse(
-                lambda m, k: grow_prune.count(m) - k, state.masks, dropped
+                lambda m, k: counting.count(m) - k, state.masks, dropped
             ),
             grow=grow_prune.steepness,
             grown=grown,

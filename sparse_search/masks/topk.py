@@ -1,10 +1,10 @@
 """Exact selection of k entries, with k traced.
 
-The k-th largest score is found by a radix histogram over the bits of the scores, 16
-bits a pass: two passes for float32, one for bfloat16. That needs counts only, so it
-costs a few nanoseconds per entry, shards without a gather, and takes a traced k. Ties
-at the threshold are resolved by the rank of their position (`masks.bijection`), in a
-second selection that runs only when there are ties to resolve.
+The k-th largest score is found by bisection over its bits: 32 passes for float32, 16
+for bfloat16, each as fast as the scores can be read (`masks.counting`). That needs no
+sort and no gather, and takes a traced k. Ties at the threshold are resolved by the rank
+of their position (`masks.bijection`), in a second selection that runs only when there
+are ties to resolve.
 
 Under `vmap` a selection becomes a loop over the batch: vectorised, its conditional
 would turn into a select and the second selection would run always.
@@ -17,10 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sparse_search.masks import bijection
+from sparse_search.masks import bijection, counting
 from sparse_search.types import Array, Bool, Float, Int, Key, UInt
 
-_LARGE = 1 << 17  # entries from which fewer passes are worth more counters
+_DIGIT = 16
+_FEW = 64  # rows with ties, up to which they are resolved apart
+_LARGE = 1 << 20
+_SAMPLED = 64  # rows that it looks at
 
 
 class _Word(NamedTuple):
@@ -28,6 +31,13 @@ class _Word(NamedTuple):
 
     values: UInt[Array, "*s"]
     bits: int
+
+
+class _Bounds(NamedTuple):
+    low: Array  # at least k candidates are at least that large
+    reached: Array  # how many they are
+    high: Array  # fewer than k candidates are at least that large
+    above: Array  # how many they are
 
 
 class _Threshold(NamedTuple):
@@ -69,71 +79,111 @@ def _sortable(scores: Float[Array, "*s"]) -> _Word:
     return _Word(ordered.astype(jnp.promote_types(unsigned, jnp.uint32)), bits)
 
 
-def _kth_largest(word: _Word, candidates: Bool[Array, "*s"], k: Array) -> _Threshold:
-    """The k-th largest word among the candidates, for 0 <= k <= their number."""
-    values, dtype = word.values, word.values.dtype
-    digit_bits = 16 if values.size >= _LARGE else 8
-    bins = 1 << digit_bits
-    passes = -(-word.bits // digit_bits)
+def _kth_largest(word: _Word, number: Array, k: Array) -> _Threshold:
+    """The k-th largest of `number` words, for 0 <= k <= number; all others are 0.
 
-    def one(number: Array, at: _Threshold) -> _Threshold:
-        shift = jnp.asarray((passes - 1 - number) * digit_bits, dtype)
-        shifted = values >> shift
-        digit = (shifted & np.array(bins - 1, dtype)).astype(jnp.int32)
-        inside = candidates & ((shifted >> np.array(digit_bits, dtype)) == at.value)
-        counts = jnp.zeros(bins, jnp.int32).at[digit].add(inside.astype(jnp.int32))
-        found, above, equal = _find(counts, at.above, k)
-        value = (at.value << np.array(digit_bits, dtype)) | found.astype(dtype)
-        return _Threshold(value, above, equal)
-
-    zero = jnp.int32(0)
-    start = _Threshold(jnp.zeros((), dtype), zero, zero)
-    return jax.lax.fori_loop(0, passes, one, start)
-
-
-def _find(counts: Array, above: Array, k: Array) -> tuple[Array, Array, Array]:
-    """The largest bin at or above which there are still k entries.
-
-    Returns the bin, how many entries lie above it, and how many in it.
+    By bisection, with the upper half of the bits first, by itself, since shorter words
+    are counted faster.
     """
-    if counts.size > 256:  # first among rows of bins, then within one
-        rows = counts.reshape(-1, 256)
-        row, above, _ = _find(jnp.sum(rows, axis=1), above, k)
-        column, above, equal = _find(rows[row], above, k)
-        return row * 256 + column, above, equal
-    # A sum over a triangle: a cumulative sum takes far longer to compile.
-    bins = jnp.arange(counts.size)
-    at_or_above = above + jnp.sum(
-        jnp.where(bins[:, None] <= bins, counts, 0), axis=1, dtype=jnp.int32
-    )
-    found = jnp.maximum(jnp.sum(at_or_above >= k, dtype=jnp.int32) - 1, 0)
-    equal = jnp.sum(jnp.where(bins == found, counts, 0), dtype=jnp.int32)
-    above = above + jnp.sum(jnp.where(bins > found, counts, 0), dtype=jnp.int32)
-    return found, above, equal
+    dtype = word.values.dtype
+    value = jnp.zeros((), dtype)
+    reached, above = number, jnp.int32(0)
+    for shift in reversed(range(0, word.bits, _DIGIT)):
+        digits = word.values >> np.array(shift, dtype)
+        if shift + _DIGIT < word.bits:
+            upper = np.array(_DIGIT, dtype)
+            same = (digits >> upper) == (value >> np.array(shift, dtype) >> upper)
+            digits = jnp.where(same, digits & np.array(2**_DIGIT - 1, dtype), 0)
+        bits = min(_DIGIT, word.bits - shift)
+        start = _Bounds(jnp.int32(0), reached, jnp.int32(1 << bits), above)
+        at = _bisect(digits.astype(jnp.uint16), start, k)
+        value = value | (at.low.astype(dtype) << np.array(shift, dtype))
+        reached, above = at.reached, at.above
+    return _Threshold(value, above, reached - above)
 
 
-def _complement(values: Array, bits: int) -> _Word:
+def _bisect(digits: UInt[Array, "*s"], start: _Bounds, k: Array) -> _Bounds:
+    """One digit of the k-th largest word."""
+
+    def halve(at: _Bounds) -> _Bounds:
+        tried = (at.low + at.high) // 2
+        found = start.above + counting.at_least(digits, tried.astype(jnp.uint16))
+        return jax.tree.map(
+            lambda yes, no: jnp.where(found >= k, yes, no),
+            _Bounds(tried, found, at.high, at.above),
+            _Bounds(at.low, at.reached, tried, found),
+        )
+
+    return jax.lax.while_loop(lambda at: at.high - at.low > 1, halve, start)
+
+
+def _complement(values: Array, bits: int, candidates: Array) -> _Word:
     """Words in reversed order, so that the smallest ranks become the largest words."""
-    return _Word(~values & np.uint32((1 << bits) - 1), bits)
+    return _Word(jnp.where(candidates, ~values & np.uint32((1 << bits) - 1), 0), bits)
+
+
+def _smallest(
+    ranks: Callable[[], tuple[Array, Array]],
+    half: int,
+    k: Array,
+    candidates: Bool[Array, "*s"],
+    number: Array,
+) -> Bool[Array, "*s"]:
+    """The k candidates, of `number`, with the smallest ranks, pairs of `half` bits."""
+    nothing = jnp.zeros(candidates.shape, jnp.uint32)
+    # Under a condition they are computed once; XLA would compute them again wherever
+    # they are looked at, and LLVM takes minutes over some of the loops that it makes.
+    high, low = jax.lax.cond(k > 0, ranks, lambda: (nothing, nothing))
+    if 2 * half <= 32:
+        word = _complement((high << np.uint32(half)) | low, 2 * half, candidates)
+        at = _kth_largest(word, number, k)
+        return candidates & (word.values >= at.value) & (k > 0)
+    first = _complement(high, half, candidates)
+    at = _kth_largest(first, number, k)
+    ties = candidates & (first.values == at.value)
+    remaining = k - at.above
+    second = _complement(low, half, ties)
+    among = _kth_largest(second, at.equal, remaining)
+    return (candidates & (first.values > at.value)) | (
+        ties & (second.values >= among.value) & (remaining > 0)
+    )
 
 
 def _smallest_ranks(
-    key: Key, k: Array, candidates: Bool[Array, "*s"]
+    key: Key, k: Array, candidates: Bool[Array, "*s"], number: Array
 ) -> Bool[Array, "*s"]:
     shape = candidates.shape
-    high, low = bijection.ranks(key, shape)
     half = bijection.domain(shape).half
-    if 2 * half <= 32:
-        word = _complement((high << np.uint32(half)) | low, 2 * half)
-        at = _kth_largest(word, candidates, k)
-        return candidates & (word.values >= at.value) & (k > 0)
-    first, second = _complement(high, half), _complement(low, half)
-    at = _kth_largest(first, candidates, k)
-    ties = candidates & (first.values == at.value)
-    remaining = k - at.above
-    among = _kth_largest(second, ties, remaining)
-    return (candidates & (first.values > at.value)) | (
-        ties & (second.values >= among.value) & (remaining > 0)
+    return _smallest(lambda: bijection.ranks(key, shape), half, k, candidates, number)
+
+
+def _resolve(
+    key: Key, k: Array, ties: Bool[Array, "*s"], number: Array
+) -> Bool[Array, "*s"]:
+    """The same for ties, which often lie in few rows: only those are looked at."""
+    columns = ties.shape[-1]
+    rows = ties.size // columns
+    if rows < 4 * _FEW or not counting.unsharded():
+        return _smallest_ranks(key, k, ties, number)
+    matrix = ties.reshape(rows, columns)
+    some = jnp.any(matrix, axis=1)
+
+    def few() -> Array:
+        chosen = jnp.nonzero(some, size=_FEW, fill_value=rows)[0]
+        part = matrix.at[chosen].get(mode="fill", fill_value=False)
+        over = bijection.domain(ties.shape)
+
+        def ranks() -> tuple[Array, Array]:
+            row = jnp.broadcast_to(chosen.astype(jnp.uint32)[:, None], part.shape)
+            column = jax.lax.broadcasted_iota(jnp.uint32, part.shape, 1)
+            return bijection.rank(key, row, column, over)
+
+        found = _smallest(ranks, over.half, k, part, number)
+        empty = jnp.zeros_like(matrix)
+        return empty.at[chosen].set(found, mode="drop").reshape(ties.shape)
+
+    return jax.lax.cond(
+        jnp.sum(some) <= _FEW, few, lambda: _smallest_ranks(key, k, ties, number)
     )
 
 
@@ -141,23 +191,25 @@ def _smallest_ranks(
 def _select(
     key: Key, scores: Float[Array, "*s"], k: Array, where: Bool[Array, "*s"]
 ) -> Bool[Array, "*s"]:
-    k = jnp.minimum(jnp.int32(k), jnp.sum(where, dtype=jnp.int32))
+    number = counting.count(where)
+    k = jnp.minimum(jnp.int32(k), number)
     word = _sortable(scores)
-    at = _kth_largest(word, where, k)
+    word = word._replace(values=jnp.where(where, word.values, 0))
+    at = _kth_largest(word, number, k)
     ties = where & (word.values == at.value)
     remaining = k - at.above
     chosen = jax.lax.cond(
         at.equal > remaining,
-        lambda: _smallest_ranks(key, remaining, ties),
+        lambda: _resolve(key, remaining, ties, at.equal),
         lambda: ties & (remaining > 0),
     )
-    return (where & (word.values > at.value)) | chosen
+    return (word.values > at.value) | chosen
 
 
 @_looped_over_batch
 def _select_random(key: Key, k: Array, where: Bool[Array, "*s"]) -> Bool[Array, "*s"]:
-    k = jnp.minimum(jnp.int32(k), jnp.sum(where, dtype=jnp.int32))
-    return _smallest_ranks(key, k, where)
+    number = counting.count(where)
+    return _smallest_ranks(key, jnp.minimum(jnp.int32(k), number), where, number)
 
 
 def select(
