@@ -32,7 +32,7 @@ DENSITY = 0.1
 
 def ours(params: Any, grads: Any) -> Callable[[], Any]:
     """One update of ours."""
-    algorithm = algorithms.rigl(drop_fraction=0.3)(1_000_000)
+    algorithm = algorithms.rigl(drop_fraction=0.3)(until=1_000_000)
     counts = {"kernel": round(DENSITY * params["kernel"].size)}
     params, state = jax.jit(algorithm.init)(jax.random.key(0), params, counts)
     update = jax.jit(algorithm.rewire)

@@ -10,33 +10,16 @@ from typing import TYPE_CHECKING, Any
 from sparse_search import algorithms
 from sparse_search.data import digits, fashion_mnist, mnist
 from sparse_search.errors import UserError, one_of
-from sparse_search.masks.patterns import unstructured
+from sparse_search.masks import patterns
+from sparse_search.masks.patterns import Pattern
 from sparse_search.models import mlp
 
 if TYPE_CHECKING:
     from sparse_search.algorithms.base import SparseAlgorithm
 
-_ANY = unstructured.select
-
-# (drop fraction, step at which rewiring ends, the pattern's selection) -> algorithm;
-# the first two may be traced.
-ALGORITHMS: dict[str, Callable[..., "SparseAlgorithm"]] = {
-    "dense": lambda drop, until, select=_ANY: algorithms.dense()(until),
-    "static": lambda drop, until, select=_ANY: algorithms.static(select)(until),
-    "set": lambda drop, until, select=_ANY: algorithms.set_(drop, select)(until),
-    "rigl": lambda drop, until, select=_ANY: algorithms.rigl(drop, select)(until),
-    "snfs": lambda drop, until, select=_ANY: algorithms.snfs(drop, select=select)(
-        until
-    ),
-    "dsr": lambda drop, until, select=_ANY: algorithms.dsr(drop, select=select)(until),
-    "mest": lambda drop, until, select=_ANY: algorithms.mest(drop, select=select)(
-        until
-    ),
-    "granet": lambda drop, until, select=_ANY: algorithms.granet(drop, select=select)(
-        until
-    ),
-    "gradual": lambda drop, until, select=_ANY: algorithms.gradual(select)(until),
-}
+# Makers of algorithms; each takes by name what it needs of drop_fraction, until, every,
+# pattern, scope, loss and output.
+ALGORITHMS: dict[str, Callable[..., "SparseAlgorithm"]] = dict(algorithms.CONSTRUCTORS)
 
 # (width, depth, classes) -> flax module
 MODELS: dict[str, Callable[..., Any]] = {
@@ -50,9 +33,6 @@ DATASETS: dict[str, Callable[..., Any]] = {
     "mnist": mnist.load,
     "fashion_mnist": fashion_mnist.load,
 }
-
-# (key, scores, count, where) -> mask
-PATTERNS: dict[str, Callable[..., Any]] = {"unstructured": _ANY}
 
 
 def factory(what: str, name: str, table: Mapping[str, Callable[..., Any]]) -> Any:
@@ -75,3 +55,17 @@ def factory(what: str, name: str, table: Mapping[str, Callable[..., Any]]) -> An
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UserError(f"{what} {name!r} cannot be imported: {error}.") from None
+
+
+def pattern(name: str) -> Pattern:
+    """Look a pattern up: a name of `masks.patterns`, or `package.module:PATTERN`.
+
+    Raises:
+        UserError: there is no such pattern.
+    """
+    if ":" in name and not name[0].isdigit() and not name.startswith("n:"):
+        found = factory("config.sparsity.pattern", name, {})
+        if not isinstance(found, Pattern):
+            raise UserError(f"config.sparsity.pattern {name!r} is no Pattern.")
+        return found
+    return patterns.by_name(name)

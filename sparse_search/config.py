@@ -69,26 +69,39 @@ class Sparsity:
     """Which weights exist.
 
     Attributes:
-        method: dense, static, set, rigl, snfs, dsr, mest, granet or gradual.
+        method: an algorithm of `sparse_search.algorithms`, such as dense, static, set
+            or rigl; or `package.module:factory`.
         density: nnz / size over all sparse layers, if nnz is not given.
         nnz: the exact number of non-zero weights; 0 takes it from the density.
-        allocation: uniform, er, erk or largest_first: how they are divided among the
-            layers.
-        pattern: which masks are allowed.
+        allocation: uniform, uniform_dense_first, er, erk, er^p, erk^p or
+            largest_first: how they are divided among the layers; global or lamp for
+            methods that compare the weights of all layers.
+        layer_nnz: the exact number of some layers, by name, as in {"Dense_0": 500};
+            the allocation divides the rest.
+        pattern: which masks are allowed: unstructured, 2:4 (or any N:M), n:4, block4x8
+            (or any size), channel or fan_in.
         rewire_every: ΔT, the gradients from one rewire to the next; a round.
         rewire_until: the part of training after which masks stay as they are.
+        interval_growth: of the rounds from one rewire to the next; 1 keeps them.
         drop_fraction: the part of a layer's weights exchanged at a rewire; RigL
             lets it fall to 0 on a cosine, SET keeps it.
+        drop_schedule: how it goes on: constant, cosine, linear or inverse_power; ""
+            takes the method's own.
+        options: further arguments of the method, by name.
     """
 
     method: str = "rigl"
     density: float = _within(0.1, above=0, high=1)
     nnz: int = _within(0, low=0)
     allocation: str = "er"
+    layer_nnz: dict[str, Any] = field(default_factory=dict)
     pattern: str = "unstructured"
     rewire_every: int = _within(100, low=1)
     rewire_until: float = _within(0.75, low=0, high=1)
+    interval_growth: float = _within(1.0, low=1)
     drop_fraction: float = _within(0.3, low=0, high=1)
+    drop_schedule: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,10 @@
     updates, state = tx.update(grads, state, params)
     params = optax.apply_updates(params, updates)
 
+Leaves that stack several layers (those of `flax.linen.scan`, say) are named by
+`stacked=`; they are taken apart along their first axis, so that every layer has its own
+count, and masks are put together again.
+
 Every `rewire_every`-th gradient feeds a rewire and makes no weight update, as in our
 own training (`train.rounds`). Dropped weights move to zero through the update.
 """
@@ -21,17 +25,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from sparse_search import trees
+from sparse_search import algorithms, trees
 from sparse_search.algorithms import Make
-from sparse_search.algorithms.base import SparseAlgorithm
+from sparse_search.algorithms.base import NEVER, SparseAlgorithm
 from sparse_search.errors import UserError, nearest
 from sparse_search.keys import subkey
-from sparse_search.masks import allocations
+from sparse_search.masks import allocations, patterns
+from sparse_search.masks.gate import cond_over_lanes
 from sparse_search.train import step
-from sparse_search.train.gate import cond_over_lanes
+from sparse_search.train.rounds import rewire_is_due
 from sparse_search.types import Array, Counts, Int, Masks, Params, Scalar
-
-_NEVER = 2**31 - 1
 
 
 class SparsifyState(NamedTuple):
@@ -42,6 +45,7 @@ class SparsifyState(NamedTuple):
         sparse: the algorithm's state, with the masks.
         step: gradients so far, those of rewires included.
         seed: of masks and rewires.
+        saved: the optimizer state that a rewinding algorithm goes back to, or None.
         view: the algorithm's view, a function of parameters and `sparse`.
     """
 
@@ -49,6 +53,7 @@ class SparsifyState(NamedTuple):
     sparse: Any
     step: Int[Array, ""]
     seed: Int[Array, ""]
+    saved: Any
     view: jax.tree_util.Partial
 
 
@@ -61,8 +66,10 @@ def sparsify(
     counts: Counts | Mapping[str, Scalar] | None = None,
     allocation: str = "erk",
     sparse: Callable[[str, tuple[int, ...]], bool] = allocations.is_sparse,
+    stacked: Callable[[str, tuple[int, ...]], bool] = lambda name, shape: False,
     rewire_every: int = 100,
     rewire_until: Scalar | None = None,
+    interval_growth: float = 1.0,
     seed: Scalar = 0,
 ) -> optax.GradientTransformationExtraArgs:
     """Train sparsely with any optimizer of optax.
@@ -74,12 +81,15 @@ def sparsify(
         nnz: the exact number of non-zero weights in them; or
         counts: that of every sparse leaf, as a pytree like the parameters (None where
             dense) or by name ("params/Dense_0/kernel"); these may be traced.
-        allocation: how density or nnz are divided: uniform, er, erk or
-            largest_first.
+        allocation: how density or nnz are divided: uniform, uniform_dense_first, er,
+            erk, er^p, erk^p or largest_first.
         sparse: `(name, shape) -> bool`, which leaves are sparse.
+        stacked: `(name, shape) -> bool`, which leaves hold one layer for every entry of
+            their first axis; each is a leaf of its own, "name/0" and so on.
         rewire_every: gradients from one rewire to the next.
         rewire_until: the step from which masks stay; None rewires for ever, with a
             drop fraction that does not fall. May be traced.
+        interval_growth: how many times longer every interval is than the one before.
         seed: of masks and rewires. May be traced.
 
     Returns:
@@ -93,28 +103,41 @@ def sparsify(
         raise UserError("sparsify takes exactly one of density=, nnz= and counts=.")
     if rewire_every < 1:
         raise UserError(f"rewire_every={rewire_every}; it must be at least 1.")
-    if allocation not in allocations.RULES:
-        allocations.allocate(allocation, {}, 0)
-    until = _NEVER if rewire_until is None else rewire_until
-    made = algorithm if isinstance(algorithm, SparseAlgorithm) else algorithm(until)
+    if interval_growth < 1:
+        raise UserError(f"interval_growth={interval_growth}; it must be at least 1.")
+    allocations.weight(allocation)
+    until = NEVER if rewire_until is None else rewire_until
+    made = algorithm
+    if not isinstance(made, SparseAlgorithm):
+        made = algorithms.complete(made, until=until, every=rewire_every)
     inner = optax.with_extra_args_support(optimizer)
 
+    def apart(tree: Any, params: Any) -> Any:
+        return _apart(tree, params, stacked)
+
+    def seen(params: Params, sparse: Any) -> Params:
+        return _together(made.view(apart(params, params), sparse))
+
     def init(params: Any) -> Any:
-        asked = counts
-        if asked is None:
+        given, params = params, apart(params, params)
+        if counts is None:
             asked = _allocate(params, sparse, allocation, density, nnz)
+        else:
+            asked = _by_name(counts, given, params, stacked)
+        asked = _reached(asked, params, made)
         key = jax.random.key(seed)
         masked, sparse_state = made.init(
             subkey(key, 0), params, _like_params(asked, params)
         )
-        opt_state = inner.init(masked)
-        _check_addressable(opt_state, params)
+        begun = step.begin(masked, sparse_state, made, inner)
+        _check_addressable(begun.opt_state, params)
         return SparsifyState(
-            opt_state,
+            begun.opt_state,
             sparse_state,
             jnp.int32(0),
             jnp.asarray(seed, jnp.int32),
-            jax.tree_util.Partial(made.view),
+            begun.saved,
+            jax.tree_util.Partial(seen),
         )
 
     def update(
@@ -131,33 +154,77 @@ def sparsify(
             )
 
         def exchange(grads: Params, state: SparsifyState, params: Params) -> Any:
-            old = step.TrainState(params, state.opt_state, state.sparse, state.step)
+            old = step.TrainState(
+                params, state.opt_state, state.sparse, state.step, state.saved
+            )
             key = subkey(subkey(jax.random.key(state.seed), 1), state.step)
             new, _ = step.rewire(key, old, grads, made, inner)
             moved = jax.tree.map(jnp.subtract, new.params, params)
-            return moved, new.opt_state, new.sparse
+            return moved, new.opt_state, new.sparse, new.saved
 
         def descend(grads: Params, state: SparsifyState, params: Params) -> Any:
             filtered, sparse_state = made.filter_grads(grads, params, state.sparse)
             updates, opt_state = inner.update(
                 filtered, state.opt_state, params, **extra
             )
-            return (
-                _onto_masks(updates, params, sparse_state.masks),
-                opt_state,
-                (sparse_state),
-            )
+            masked = _onto_masks(updates, params, sparse_state.masks)
+            return masked, opt_state, sparse_state, state.saved
 
-        grads, count = updates, state.step + 1
-        due = (count % rewire_every == 0) & (state.step < until)
-        updates, opt_state, sparse_state = cond_over_lanes(
+        given, count = params, state.step + 1
+        grads, params = apart(updates, given), apart(given, given)
+        due = (count % rewire_every == 0) & rewire_is_due(
+            state.step, rewire_every, until, interval_growth
+        )
+        updates, opt_state, sparse_state, saved = cond_over_lanes(
             due, exchange, descend, grads, state, params
         )
-        return updates, state._replace(
-            opt_state=opt_state, sparse=sparse_state, step=count
+        return _together(updates), state._replace(
+            opt_state=opt_state, sparse=sparse_state, step=count, saved=saved
         )
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+class _Layers(list):
+    """The layers of a stacked leaf."""
+
+
+jax.tree_util.register_pytree_with_keys(
+    _Layers,
+    lambda layers: (
+        [(jax.tree_util.SequenceKey(i), layer) for i, layer in enumerate(layers)],
+        None,
+    ),
+    lambda _, layers: _Layers(layers),
+)
+
+
+def _apart(
+    tree: Any, params: Params, stacked: Callable[[str, tuple[int, ...]], bool]
+) -> Any:
+    """A tree like the parameters with stacked leaves as lists of their layers."""
+
+    def split(path: tuple[Any, ...], leaf: Any, like: Any) -> Any:
+        if leaf is None or not stacked(trees.name(path), jnp.shape(like)):
+            return leaf
+        return _Layers(list(leaf))
+
+    return jax.tree_util.tree_map_with_path(
+        split, tree, params, is_leaf=lambda x: x is None
+    )
+
+
+def _together(tree: Any) -> Any:
+    """A tree of single layers with stacked leaves as they were."""
+
+    def stack(leaf: Any) -> Any:
+        if not isinstance(leaf, _Layers):
+            return leaf
+        return None if leaf[0] is None else jnp.stack(leaf)
+
+    return jax.tree.map(
+        stack, tree, is_leaf=lambda x: x is None or isinstance(x, _Layers)
+    )
 
 
 def _allocate(
@@ -184,29 +251,59 @@ def _allocate(
     return allocations.allocate(allocation, shapes, nnz)
 
 
-def _like_params(counts: Any, params: Params) -> Counts:
-    """Counts as a pytree like the parameters, from one or from a dict by name."""
+def _by_name(
+    counts: Any,
+    given: Params,
+    params: Params,
+    stacked: Callable[[str, tuple[int, ...]], bool],
+) -> dict[str, Any]:
+    """Counts of sparse leaves by name, from a tree like the parameters or a dict."""
     names = list(trees.named_leaves(params))
-    leaves, structure = jax.tree.flatten(params)
-    if isinstance(counts, Mapping) and not any(
+    flat = isinstance(counts, Mapping) and not any(
         isinstance(value, Mapping) for value in counts.values()
-    ):
+    )
+    if flat:
         unknown = [name for name in counts if name not in names]
-        if unknown:
+        top = set(given) if isinstance(given, Mapping) else set()
+        if unknown and not set(counts) & top:
             raise UserError(
                 f"counts has {unknown[0]!r}, which is not a parameter; they are "
                 f"{', '.join(names)}.{nearest(unknown[0], names)}"
             )
-        counts = jax.tree.unflatten(structure, [counts.get(name) for name in names])
-    given = jax.tree.leaves(counts, is_leaf=lambda x: x is None)
-    if len(given) != len(leaves):
+        if not unknown:
+            return {name: n for name, n in counts.items() if n is not None}
+    number = len(jax.tree.leaves(given))
+    if len(jax.tree.leaves(counts, is_leaf=lambda x: x is None)) != number:
         raise UserError(
             "counts must be like the parameters, None where dense, or a dict by name."
         )
-    for name, leaf, count in zip(names, leaves, given, strict=True):
-        if isinstance(count, int | np.integer) and not 0 <= count <= leaf.size:
-            raise UserError(f"counts of {name} is {count}; it has {leaf.size} entries.")
-    return jax.tree.unflatten(structure, given)
+    tree = jax.tree.unflatten(
+        jax.tree.structure(given), jax.tree.leaves(counts, is_leaf=lambda x: x is None)
+    )
+    named = trees.named_leaves(_apart(tree, given, stacked))
+    return {name: n for name, n in named.items() if n is not None}
+
+
+def _reached(
+    counts: dict[str, Any], params: Params, algorithm: SparseAlgorithm
+) -> dict[str, Any]:
+    """The counts that the algorithm's pattern can have; traced ones as they are."""
+    shapes = {k: jnp.shape(v) for k, v in trees.named_leaves(params).items()}
+    known = {k: int(n) for k, n in counts.items() if isinstance(n, int | np.integer)}
+    for name, count in known.items():
+        size = math.prod(shapes[name])
+        if not 0 <= count <= size:
+            raise UserError(f"counts of {name} is {count}; it has {size} entries.")
+    full = {name: shapes[name] for name, n in known.items() if n > 0}
+    return counts | patterns.reach(algorithm.pattern, full, known)
+
+
+def _like_params(counts: Mapping[str, Any], params: Params) -> Counts:
+    """Counts as a pytree like the parameters, None where dense."""
+    names = list(trees.named_leaves(params))
+    return jax.tree.unflatten(
+        jax.tree.structure(params), [counts.get(name) for name in names]
+    )
 
 
 def _onto_masks(updates: Params, params: Params, masks: Masks) -> Params:
@@ -260,7 +357,7 @@ def masks_of(state: Any) -> Masks:
     Args:
         state: of `sparsify`, or one that holds it.
     """
-    return find(state).sparse.masks
+    return _together(find(state).sparse.masks)
 
 
 def view(params: Params, state: Any) -> Params:
@@ -270,5 +367,5 @@ def view(params: Params, state: Any) -> Params:
 
 
 def apply_masks(params: Params, state: Any) -> Params:
-    """Parameters that are zero off the masks: once, before the first step."""
+    """The parameters to begin with: zero off the masks; once, before the first step."""
     return trees.apply_masks(params, masks_of(state))

@@ -56,6 +56,13 @@ def map_sparse_with_key(
     )
 
 
+def where_sparse(changed: Any, tree: Params) -> Params:
+    """The leaves of `changed` where they are not None, else those of `tree`."""
+    return jax.tree.map(
+        lambda new, old: old if new is None else new, changed, tree, is_leaf=_is_none
+    )
+
+
 def apply_masks(tree: Params, masks: Masks) -> Params:
     """Set a tree's entries off the masks to zero; dense leaves pass unchanged."""
     return jax.tree.map(

@@ -256,7 +256,7 @@ def test_lanes_with_traced_counts_seeds_and_drop_fractions_are_single_runs():
 
 def test_under_vmap_nothing_is_selected_in_steps_that_do_not_rewire():
     def marked(until):
-        algorithm = RIGL(until)
+        algorithm = RIGL(until=until)
 
         def rewire(*args):
             with jax.named_scope("marked"):
@@ -370,7 +370,7 @@ def test_replicated_under_shard_map():
 
 
 def test_an_algorithm_that_is_made_already():
-    made = RIGL(100)
+    made = RIGL(until=100)
     assert isinstance(made, SparseAlgorithm)
     tx = make(algorithm=made)
     train(tx, *begin(tx), EVERY)

@@ -9,41 +9,41 @@ from sparse_search.algorithms.base import no_rewire
 from sparse_search.algorithms.static import static
 
 
-def still(drop_fraction, until, select):
+def still(drop_fraction, until, pattern):
     """One that works."""
-    return static(select)
+    return static(pattern)
 
 
-def broken(drop_fraction, until, select):
+def broken(drop_fraction, until, pattern):
     """One whose first step fails, until it is repaired."""
 
     def filter_grads(grads, params, state):
         if not os.environ.get("REPAIRED"):
             raise ValueError("this algorithm is broken")
-        return static(select).filter_grads(grads, params, state)
+        return static(pattern).filter_grads(grads, params, state)
 
-    return static(select)._replace(filter_grads=filter_grads)
+    return static(pattern)._replace(filter_grads=filter_grads)
 
 
-def deadly(drop_fraction, until, select):
+def deadly(drop_fraction, until, pattern):
     """One that takes its worker with it, as running out of memory would."""
 
     def filter_grads(grads, params, state):
         os._exit(1)
 
-    return static(select)._replace(filter_grads=filter_grads)
+    return static(pattern)._replace(filter_grads=filter_grads)
 
 
-def greedy(drop_fraction, until, select):
+def greedy(drop_fraction, until, pattern):
     """One that says it keeps the weights of every layer, and stores all of them."""
 
     def rewire(key, params, grads, state):
         masks = jax.tree.map(jnp.ones_like, state.masks)
         return params, state._replace(masks=masks), no_rewire(key, 0, 0, state)[2]
 
-    return static(select)._replace(rewire=rewire)
+    return static(pattern)._replace(rewire=rewire)
 
 
-def five(drop_fraction, until, select):
+def five(drop_fraction, until, pattern):
     """No algorithm at all."""
     return 5

@@ -22,15 +22,16 @@ import jax.numpy as jnp
 
 from sparse_search import trees
 from sparse_search.masks import counting
+from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
 from sparse_search.types import (
     Array,
     Bool,
     Counts,
-    Float,
     Int,
     Key,
     Masks,
     Params,
+    Scalar,
 )
 
 
@@ -44,14 +45,28 @@ class State(Protocol):
 
 
 class Info(NamedTuple):
-    """What a rewire did: how many connections of each sparse leaf were exchanged."""
+    """What a rewire did.
+
+    Attributes:
+        dropped: how many connections of each sparse leaf are gone.
+        grown: how many are new.
+        snapshot: whether the caller shall save the optimizer's state; None for
+            algorithms that never rewind.
+        rewind: whether it shall put back what it saved.
+    """
 
     dropped: Counts
     grown: Counts
+    snapshot: Bool[Array, ""] | None = None
+    rewind: Bool[Array, ""] | None = None
 
 
-Conserved = Literal["layer", "total", "end", "nothing"]
+Conserved = Literal["layer", "total", "end", "total_end", "remainder", "nothing"]
 DenseGradient = Literal["never", "rewire", "always"]
+Scope = Literal["layer", "global", "lamp"]
+
+NEVER = 2**31 - 1
+"""The step at which rewiring ends that goes on for ever."""
 
 
 class SparseAlgorithm(NamedTuple):
@@ -66,11 +81,17 @@ class SparseAlgorithm(NamedTuple):
         filter_grads: `(grads, params, state) -> (grads, state)`, at every step.
         rewire: `(key, params, grads, state) -> (params, state, info)`, once a round;
             `no_rewire` for algorithms that never change their masks.
-        conserves: what a rewire keeps to the unit: the nnz of every layer, or the
-            total, or nothing; "end": layers lose weights and have exactly `counts`
-            from the last rewire on.
+        conserves: what is kept to the unit: "layer", the nnz of every layer; "total",
+            their sum; "end" and "total_end", the same from the last rewire on, at
+            which layers have no more weights than before; "remainder", the nnz of
+            every layer less than one weight for every active neuron, which the state
+            declares (`state.remainder`); or "nothing".
         dense_gradient: when the gradient of weights that are not stored is looked at,
             which costs a dense backward pass.
+        trainings: how many trainings follow each other, each from rewound weights.
+        pattern: which masks are allowed; it decides which counts can be asked for.
+        draws: whether equal gradients make a rewire draw from its key; not where growth
+            follows from the topology.
     """
 
     init: Callable[[Key, Params, Counts], tuple[Params, Any]]
@@ -79,20 +100,9 @@ class SparseAlgorithm(NamedTuple):
     rewire: Callable[[Key, Params, Params, Any], tuple[Params, Any, Info]]
     conserves: Conserved = "layer"
     dense_gradient: DenseGradient = "never"
-
-
-class Select(Protocol):
-    """A pattern's selection, as in `masks.patterns.unstructured`."""
-
-    def __call__(
-        self,
-        key: Key,
-        scores: Float[Array, "*s"] | None,
-        count: Int[Array, ""] | int,
-        where: Bool[Array, "*s"],
-    ) -> Bool[Array, "*s"]:
-        """Select exactly `count` entries of `where`, or at random without scores."""
-        ...
+    trainings: int = 1
+    pattern: Pattern = UNSTRUCTURED
+    draws: bool = True
 
 
 class MaskState(NamedTuple):
@@ -107,10 +117,10 @@ class MaskState(NamedTuple):
     step: Int[Array, ""]
 
 
-def random_masks(key: Key, params: Params, counts: Counts, select: Select) -> Masks:
-    """Masks with exactly `counts` non-zeros a layer, uniformly at random."""
+def random_masks(key: Key, params: Params, counts: Counts, pattern: Pattern) -> Masks:
+    """Masks with exactly `counts` non-zeros a layer, at random."""
     return trees.map_sparse_with_key(
-        lambda key, count, p: select(key, None, count, jnp.ones(p.shape, bool)),
+        lambda key, count, p: pattern.select(key, None, count, jnp.ones(p.shape, bool)),
         key,
         counts,
         params,
@@ -160,6 +170,39 @@ def no_rewire(
     del key, grads
     zero = trees.map_sparse(lambda m: jnp.zeros((), jnp.int32), state.masks)
     return params, state, Info(zero, zero)
+
+
+def all_masks(params: Params, counts: Counts) -> Masks:
+    """Masks that store everything, where a leaf is sparse."""
+    return trees.map_sparse(lambda _, p: jnp.ones(p.shape, bool), counts, params)
+
+
+def exchanged_info(old: Masks, new: Masks) -> Info:
+    """What was dropped and grown between two masks."""
+
+    def lost(before: Array, after: Array) -> Array:
+        return counting.count(before & ~after)
+
+    return Info(
+        dropped=trees.map_sparse(lost, old, new),
+        grown=trees.map_sparse(lambda before, after: lost(after, before), old, new),
+    )
+
+
+def is_last(step: Int[Array, ""], every: Scalar, until: Scalar) -> Bool[Array, ""]:
+    """Whether a rewire is the last one.
+
+    Args:
+        step: gradients that were seen before the one that feeds the rewire.
+        every: the smallest number of steps to the next rewire.
+        until: the step from which masks stay.
+    """
+    return step >= jnp.asarray(until, jnp.int32) - every
+
+
+def integers(counts: Counts) -> Counts:
+    """Counts as int32 scalars, for a state."""
+    return trees.map_sparse(lambda count: jnp.asarray(count, jnp.int32), counts)
 
 
 def nnz(masks: Masks) -> Counts:

@@ -22,21 +22,31 @@ import jax
 import jax.numpy as jnp
 
 from sparse_search import trees
-from sparse_search.algorithms import grow_prune
+from sparse_search.algorithms import grow_prune, schedules
 from sparse_search.algorithms.base import (
+    NEVER,
     Info,
-    Select,
     SparseAlgorithm,
+    exchanged_info,
     masked_grads,
     random_masks,
     same_view,
     scale_to_fan_in,
 )
-from sparse_search.algorithms.schedules import Schedule
-from sparse_search.masks import counting
-from sparse_search.masks.patterns import unstructured
+from sparse_search.keys import subkey
+from sparse_search.masks import counting, topk
+from sparse_search.masks.patterns import UNSTRUCTURED
 from sparse_search.masks.redistribute import divide
-from sparse_search.types import Array, Counts, Float, Int, Key, Masks, Params, Scalar
+from sparse_search.types import (
+    Array,
+    Counts,
+    Float,
+    Int,
+    Key,
+    Masks,
+    Params,
+    Scalar,
+)
 
 _TOLERANCE = 0.1  # δ
 _SMALLEST = 1e-30  # H stays a normal number
@@ -57,20 +67,25 @@ class DSRState(NamedTuple):
 
 
 def dsr(
-    fraction: Schedule,
+    drop_fraction: Scalar = 0.05,
+    until: Scalar = NEVER,
+    schedule: str | schedules.Shape = "constant",
     threshold: Scalar = 1e-3,
-    select: Select = unstructured.select,
 ) -> SparseAlgorithm:
-    """DSR with a part of all weights to drop: `schedules.constant(0.01)` or so.
+    """DSR: drop below one threshold, grow at random; layers share what they drop.
+
+    Masks are unstructured: layers that share weights have any number of them.
 
     Args:
-        fraction: N over the number of active weights.
+        drop_fraction: N over the number of all weights.
+        until: the step from which masks stay.
+        schedule: how the fraction goes on: constant, cosine, linear, inverse_power.
         threshold: H at the beginning.
-        select: the pattern's selection.
     """
+    fraction = schedules.shape(schedule)(drop_fraction, until)
 
     def init(key: Key, params: Params, counts: Counts) -> tuple[Params, DSRState]:
-        masks = random_masks(key, params, counts, select)
+        masks = random_masks(key, params, counts, UNSTRUCTURED)
         start = jnp.asarray(threshold, jnp.float32)
         state = DSRState(masks, jnp.zeros((), jnp.int32), start)
         return scale_to_fan_in(params, masks), state
@@ -78,43 +93,35 @@ def dsr(
     def rewire(
         key: Key, params: Params, grads: Params, state: DSRState
     ) -> tuple[Params, DSRState, Info]:
+        del grads
         high = state.threshold
-        # What is not a number lies below every threshold.
-        kept = trees.map_sparse(
-            lambda m, p: counting.count(m & (jnp.abs(p).astype(jnp.float32) >= high)),
-            state.masks,
-            params,
-        )
-        active = _sum(trees.map_sparse(counting.count, state.masks))
-        dropped = active - _sum(kept)
 
-        def grown(rest: Masks) -> Counts:
-            leaves = jax.tree.leaves(rest)
-            numbers = [counting.count(m) for m in leaves]
-            room = [m.size - counting.count(m) for m in leaves]
-            weights = jnp.maximum(jnp.stack(numbers), 1).astype(jnp.float32)
-            shares = divide(dropped, weights, jnp.stack(room))
-            return jax.tree.unflatten(jax.tree.structure(rest), list(shares))
+        def keep(key: Key, mask: Array, weight: Array) -> Array:
+            # What is not a number lies below every threshold.
+            large = mask & (jnp.abs(weight).astype(jnp.float32) >= high)
+            number = counting.count(large)
+            return topk.select(subkey(key, 0), jnp.abs(weight), number, mask)
 
-        params, masks, info = grow_prune.exchange(
-            key,
-            params,
-            grads,
-            state.masks,
-            keep=grow_prune.magnitude,
-            kept=kept,
-            grow=None,
-            grown=grown,
-            select=select,
-        )
+        kept = trees.map_sparse_with_key(keep, key, state.masks, params)
+        leaves = jax.tree.leaves(kept)
+        numbers = jnp.stack([counting.count(m) for m in leaves])
+        room = jnp.stack([jnp.int32(m.size) for m in leaves]) - numbers
+        active = grow_prune.total(trees.map_sparse(counting.count, state.masks))
+        dropped = active - jnp.sum(numbers)
+        weights = jnp.maximum(numbers, 1).astype(jnp.float32)
+        grown = list(divide(dropped, weights, room))
+        grown = jax.tree.unflatten(jax.tree.structure(kept), grown)
+
+        def grow(key: Key, kept: Array, number: Array) -> Array:
+            return kept | topk.select_random(subkey(key, 1), number, ~kept)
+
+        masks = trees.map_sparse_with_key(grow, key, kept, grown)
         aim = fraction(state.step) * active
         high = jnp.where(dropped < (1 - _TOLERANCE) * aim, 2 * high, high)
         high = jnp.where(dropped > (1 + _TOLERANCE) * aim, high / 2, high)
         high = jnp.clip(high, _SMALLEST, 1 / _SMALLEST)
-        return params, DSRState(masks, state.step + 1, high), info
+        new = DSRState(masks, state.step + 1, high)
+        info = exchanged_info(state.masks, masks)
+        return trees.apply_masks(params, masks), new, info
 
     return SparseAlgorithm(init, same_view, masked_grads, rewire, "total")
-
-
-def _sum(counts: Counts) -> Int[Array, ""]:
-    return jnp.sum(jnp.stack(jax.tree.leaves(counts)))

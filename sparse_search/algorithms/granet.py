@@ -9,11 +9,12 @@ n₀ initial weights that shall end with n:
 
 r falls on a cosine. t is the time of the next rewire, so that the last one leaves n.
 
-Departures from the paper: magnitudes are compared within a layer, where the paper
-prunes over all layers, so the allocation of the final weights decides each layer's
-share. Layers begin at the same density d₀ (or with n, if that is more), not at an ERK
-allocation. The two selections of the paper, prune and regenerate, are one. Initial
-weights are scaled to the fan-in that the mask leaves (`base.scale_to_fan_in`).
+Departures from the paper: magnitudes are compared within a layer, so that the
+allocation of the final weights decides each layer's share; the paper prunes over all
+layers, which is scope "global" here. Layers begin at the same density d₀ (or with n, if
+that is more), not at an ERK allocation. The two selections of the paper, prune and
+regenerate, are one. Initial weights are scaled to the fan-in that the mask leaves
+(`base.scale_to_fan_in`).
 """
 
 from typing import NamedTuple
@@ -21,19 +22,21 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from sparse_search import trees
-from sparse_search.algorithms import grow_prune
+from sparse_search.algorithms import grow_prune, schedules
 from sparse_search.algorithms.base import (
+    NEVER,
     Info,
-    Select,
+    Scope,
     SparseAlgorithm,
+    integers,
     masked_grads,
     random_masks,
     same_view,
     scale_to_fan_in,
 )
-from sparse_search.algorithms.schedules import Schedule
+from sparse_search.algorithms.pruning import check_scope, over_layers
 from sparse_search.masks import counting
-from sparse_search.masks.patterns import unstructured
+from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
 from sparse_search.types import Array, Counts, Int, Key, Masks, Params, Scalar
 
 
@@ -43,44 +46,58 @@ class ShrinkingState(NamedTuple):
     Attributes:
         masks: the entries that may be stored.
         step: how many gradients it has seen, those of rewires included.
-        rewired: the step of the last rewire, -1 before the first.
         first: the nnz of every sparse layer at the beginning.
         last: the nnz of every sparse layer at the end.
     """
 
     masks: Masks
     step: Int[Array, ""]
-    rewired: Int[Array, ""]
     first: Counts
     last: Counts
 
 
 def granet(
-    until: Scalar,
-    fraction: Schedule,
+    drop_fraction: Scalar = 0.5,
+    until: Scalar = NEVER,
+    every: int = 100,
+    pattern: Pattern = UNSTRUCTURED,
+    scope: Scope = "layer",
+    schedule: str | schedules.Shape = "cosine",
     initial_density: Scalar = 0.5,
-    select: Select = unstructured.select,
 ) -> SparseAlgorithm:
-    """GraNet.
+    """GraNet: prune gradually, grow the largest gradients on the way.
 
     Args:
-        until: T_end, the step at which rewiring ends.
-        fraction: r, `schedules.cosine(0.5, until)` in the paper.
+        drop_fraction: r, of a layer's weights, regenerated at the first rewire.
+        until: T_end, the step from which masks stay.
+        every: ΔT, the smallest number of steps from one rewire to the next.
+        pattern: which masks are allowed.
+        scope: whether weights are compared within a layer, or over all.
+        schedule: how the fraction goes on: cosine, constant, linear, inverse_power.
         initial_density: d₀; 1 begins dense.
-        select: the pattern's selection.
     """
-    grow = grow_prune.steepness
-    return shrinking(until, initial_density, fraction, grow, select)
+    return shrinking(
+        until,
+        every,
+        initial_density,
+        schedules.shape(schedule)(drop_fraction, until),
+        grow_prune.growth(grow_prune.steepness),
+        pattern,
+        scope,
+    )
 
 
 def shrinking(
     until: Scalar,
+    every: int,
     initial_density: Scalar,
-    fraction: Schedule,
-    grow: grow_prune.Score | None,
-    select: Select,
+    fraction: schedules.Schedule,
+    grow: grow_prune.Growth,
+    pattern: Pattern,
+    scope: Scope,
 ) -> SparseAlgorithm:
     """Weights whose number falls on a cubic, some of them exchanged on the way."""
+    check_scope(scope, pattern)
 
     def init(key: Key, params: Params, counts: Counts) -> tuple[Params, ShrinkingState]:
         def begin(count: Array, param: Array) -> Array:
@@ -88,41 +105,51 @@ def shrinking(
             return jnp.clip(least, count, param.size)
 
         first = trees.map_sparse(begin, counts, params)
-        masks = random_masks(key, params, first, select)
-        last = trees.map_sparse(lambda c: jnp.asarray(c, jnp.int32), counts)
+        masks = random_masks(key, params, first, pattern)
         zero = jnp.zeros((), jnp.int32)
-        state = ShrinkingState(masks, zero, zero - 1, first, last)
+        state = ShrinkingState(masks, zero, first, integers(counts))
         return scale_to_fan_in(params, masks), state
 
     def rewire(
         key: Key, params: Params, grads: Params, state: ShrinkingState
     ) -> tuple[Params, ShrinkingState, Info]:
-        following = 2 * state.step - state.rewired
-        remaining = 1 - jnp.clip(following / jnp.maximum(until, 1), 0.0, 1.0)
+        ends = jnp.maximum(jnp.asarray(until, jnp.float32), 1)
+        remaining = 1 - jnp.clip((state.step + every) / ends, 0.0, 1.0)
 
         def number(mask: Array, first: Array, last: Array) -> Array:
             extra = jnp.round(remaining**3 * (first - last)).astype(jnp.int32)
-            return jnp.minimum(last + jnp.maximum(extra, 0), counting.count(mask))
+            extra = jnp.maximum(extra, 0)
+            if scope != "layer":
+                return last + extra
+            # What a pattern has already lost below the cubic does not come back.
+            return jnp.maximum(jnp.minimum(last + extra, counting.count(mask)), last)
 
         left = trees.map_sparse(number, state.masks, state.first, state.last)
+        magnitudes = trees.map_sparse(lambda _, p: jnp.abs(p), state.masks, params)
+        left = over_layers(magnitudes, state.masks, left, scope)
         share = fraction(state.step)
-        grown = trees.map_sparse(
-            lambda n: jnp.clip(jnp.round(share * n).astype(jnp.int32), 0, n), left
-        )
         params, masks, info = grow_prune.exchange(
             key,
             params,
             grads,
             state.masks,
             keep=grow_prune.magnitude,
-            kept=trees.map_sparse(lambda n, k: n - k, left, grown),
+            kept=trees.map_sparse(
+                lambda n: n - jnp.clip(jnp.round(share * n), 0, n).astype(jnp.int32),
+                left,
+            ),
             grow=grow,
-            grown=grown,
-            select=select,
+            counts=left,
+            pattern=pattern,
         )
-        new = state._replace(masks=masks, step=state.step + 1, rewired=state.step)
-        return params, new, info
+        return params, state._replace(masks=masks, step=state.step + 1), info
 
     return SparseAlgorithm(
-        init, same_view, masked_grads, rewire, "end", dense_gradient="rewire"
+        init,
+        same_view,
+        masked_grads,
+        rewire,
+        "end" if scope == "layer" else "total_end",
+        dense_gradient="rewire",
+        pattern=pattern,
     )

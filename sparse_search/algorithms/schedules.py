@@ -1,10 +1,14 @@
-"""How the drop fraction falls over time: functions of the number of gradients seen."""
+"""What changes over time: the drop fraction, and the interval between rewires.
+
+Schedules of the drop fraction are functions of the number of gradients seen.
+"""
 
 from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from sparse_search.types import Array, Float, Scalar
+from sparse_search.errors import one_of
+from sparse_search.types import Array, Bool, Float, Scalar
 
 Schedule = Callable[[Array], Float[Array, ""]]
 
@@ -63,3 +67,45 @@ def inverse_power(power: Scalar) -> Shape:
         return fraction
 
     return shape
+
+
+SHAPES: dict[str, Shape] = {
+    "constant": constant,
+    "cosine": cosine,
+    "linear": linear,
+    "inverse_power": inverse_power(3.0),
+}
+
+
+def shape(name: str | Shape) -> Shape:
+    """A schedule's shape by name; a shape passes.
+
+    Raises:
+        UserError: the name is not known.
+    """
+    if not isinstance(name, str):
+        return name
+    if name not in SHAPES:
+        raise one_of("A schedule of the drop fraction", name, SHAPES)
+    return SHAPES[name]
+
+
+def growing(number: Scalar, growth: Scalar) -> Bool[Array, ""]:
+    """Whether a round rewires when intervals grow by a factor from each to the next.
+
+    Intervals of 1, g, g², … rounds end after (gⁱ − 1) / (g − 1) rounds; a rewire comes
+    with the first round that is not before such an end.
+
+    Args:
+        number: of the round, from 1; may be traced.
+        growth: g, at least 1; 1 rewires in every round.
+    """
+    growth = jnp.asarray(growth, jnp.float32)
+    excess = jnp.maximum(growth - 1, 1e-6)
+
+    def intervals(rounds: Array) -> Array:
+        passed = jnp.log1p(rounds.astype(jnp.float32) * excess) / jnp.log1p(excess)
+        return jnp.floor(passed + 1e-4)
+
+    number = jnp.asarray(number)
+    return (growth <= 1) | (intervals(number) > intervals(number - 1))

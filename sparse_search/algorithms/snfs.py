@@ -25,18 +25,19 @@ import jax
 import jax.numpy as jnp
 
 from sparse_search import trees
-from sparse_search.algorithms import grow_prune
+from sparse_search.algorithms import grow_prune, schedules
 from sparse_search.algorithms.base import (
+    NEVER,
     Info,
-    Select,
     SparseAlgorithm,
+    exchanged_info,
     random_masks,
     same_view,
     scale_to_fan_in,
 )
-from sparse_search.algorithms.schedules import Schedule
-from sparse_search.masks import counting
-from sparse_search.masks.patterns import unstructured
+from sparse_search.keys import subkey
+from sparse_search.masks import counting, topk
+from sparse_search.masks.patterns import UNSTRUCTURED
 from sparse_search.masks.redistribute import divide
 from sparse_search.types import Array, Counts, Int, Key, Masks, Params, Scalar
 
@@ -56,20 +57,25 @@ class SNFSState(NamedTuple):
 
 
 def snfs(
-    fraction: Schedule,
+    drop_fraction: Scalar = 0.5,
+    until: Scalar = NEVER,
+    schedule: str | schedules.Shape = "cosine",
     beta: Scalar = 0.9,
-    select: Select = unstructured.select,
 ) -> SparseAlgorithm:
-    """SNFS with a drop fraction, `schedules.cosine(0.5, until)` in the paper.
+    """SNFS: grow the largest running means of gradients; layers share what they drop.
+
+    Masks are unstructured: layers that share weights have any number of them.
 
     Args:
-        fraction: p, of a layer's active weights, dropped at a rewire.
+        drop_fraction: p, of a layer's active weights, dropped at the first rewire.
+        until: the step from which masks stay.
+        schedule: how the fraction goes on: cosine, constant, linear, inverse_power.
         beta: of the running mean of the gradients.
-        select: the pattern's selection.
     """
+    fraction = schedules.shape(schedule)(drop_fraction, until)
 
     def init(key: Key, params: Params, counts: Counts) -> tuple[Params, SNFSState]:
-        masks = random_masks(key, params, counts, select)
+        masks = random_masks(key, params, counts, UNSTRUCTURED)
         momentum = trees.map_sparse(lambda m, p: jnp.zeros_like(p), masks, params)
         state = SNFSState(masks, jnp.zeros((), jnp.int32), momentum)
         return scale_to_fan_in(params, masks), state
@@ -96,32 +102,29 @@ def snfs(
         momentum = averaged(state, grads)
         dropped = grow_prune.exchanged(state.masks, fraction(state.step))
 
-        def grown(kept: Masks) -> Counts:
-            leaves = jax.tree.leaves(kept)
-            strength = [
-                jnp.sum(jnp.where(k, jnp.abs(m), 0), dtype=jnp.float32)
-                / jnp.maximum(counting.count(k), 1)
-                for k, m in zip(leaves, jax.tree.leaves(momentum), strict=True)
-            ]
-            room = [k.size - counting.count(k) for k in leaves]
-            total = jnp.sum(jnp.stack(jax.tree.leaves(dropped)))
-            shares = divide(total, jnp.stack(strength), jnp.stack(room))
-            return jax.tree.unflatten(jax.tree.structure(kept), list(shares))
+        def keep(key: Key, mask: Array, weight: Array, drop: Array) -> Array:
+            number = counting.count(mask) - drop
+            return topk.select(subkey(key, 0), jnp.abs(weight), number, mask)
 
-        params, masks, info = grow_prune.exchange(
-            key,
-            params,
-            trees.map_sparse(lambda _, m: m, state.masks, momentum),
-            state.masks,
-            keep=grow_prune.magnitude,
-            kept=trees.map_sparse(
-                lambda m, k: counting.count(m) - k, state.masks, dropped
-            ),
-            grow=grow_prune.steepness,
-            grown=grown,
-            select=select,
-        )
-        return params, SNFSState(masks, state.step + 1, momentum), info
+        kept = trees.map_sparse_with_key(keep, key, state.masks, params, dropped)
+        leaves = jax.tree.leaves(kept)
+        strength = [
+            jnp.sum(jnp.where(k, jnp.abs(m), 0), dtype=jnp.float32)
+            / jnp.maximum(counting.count(k), 1)
+            for k, m in zip(leaves, jax.tree.leaves(momentum), strict=True)
+        ]
+        room = [k.size - counting.count(k) for k in leaves]
+        total = grow_prune.total(dropped)
+        grown = divide(total, jnp.stack(strength), jnp.stack(room))
+        grown = jax.tree.unflatten(jax.tree.structure(kept), list(grown))
+
+        def grow(key: Key, kept: Array, mean: Array, number: Array) -> Array:
+            return kept | topk.select(subkey(key, 1), jnp.abs(mean), number, ~kept)
+
+        masks = trees.map_sparse_with_key(grow, key, kept, momentum, grown)
+        new = SNFSState(masks, state.step + 1, momentum)
+        info = exchanged_info(state.masks, masks)
+        return trees.apply_masks(params, masks), new, info
 
     return SparseAlgorithm(
         init, same_view, filter_grads, rewire, "total", dense_gradient="always"

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 
 from sparse_search.algorithms.base import (
     MaskState,
-    Select,
     SparseAlgorithm,
     masked_grads,
     no_rewire,
@@ -21,20 +20,20 @@ from sparse_search.algorithms.base import (
     same_view,
     scale_to_fan_in,
 )
-from sparse_search.masks.patterns import unstructured
+from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
 from sparse_search.types import Counts, Key, Params
 
 
-def static(select: Select = unstructured.select) -> SparseAlgorithm:
+def static(pattern: Pattern = UNSTRUCTURED) -> SparseAlgorithm:
     """Training with a fixed random mask.
 
     Args:
-        select: the pattern's selection.
+        pattern: which masks are allowed.
     """
 
     def init(key: Key, params: Params, counts: Counts) -> tuple[Params, MaskState]:
-        masks = random_masks(key, params, counts, select)
+        masks = random_masks(key, params, counts, pattern)
         state = MaskState(masks, jnp.zeros((), jnp.int32))
         return scale_to_fan_in(params, masks), state
 
-    return SparseAlgorithm(init, same_view, masked_grads, no_rewire)
+    return SparseAlgorithm(init, same_view, masked_grads, no_rewire, pattern=pattern)

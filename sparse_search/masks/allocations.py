@@ -8,19 +8,26 @@ computed in exact rational arithmetic and sum to the asked total to the last uni
   hence density ∝ (n_in + n_out) / (n_in · n_out);
 - `erk` (Evci et al. 2020, arXiv:1911.11134, section 3): the same plus the sizes of
   the convolution window, n_in + n_out + height + width;
+- `er^p`, `erk^p` with an exponent p: density ∝ the same ratio to that power, so that 0
+  is uniform and 1 is `er` or `erk`;
+- `uniform_dense_first`: the first layer is dense, the others uniform, as in RigL;
 - `largest_first` (Golubeva et al. 2021, arXiv:2010.14495): 1, hence as many weights in
   every layer that can hold them: what is left when weights are always taken from the
   layer that has most.
+
+`global` and `lamp` are no divisions: methods that compare weights of all layers then
+decide every layer's number (`algorithms.pruning`); here only the total counts.
 
 A layer never gets more than its size: what exceeds it goes to the other layers by
 the same rule. A layer gets at least one weight, since an empty layer disconnects.
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-from sparse_search.errors import UserError, one_of
+from sparse_search.errors import UserError, nearest, one_of
 
 Shape = tuple[int, ...]
 
@@ -44,6 +51,39 @@ RULES: dict[str, Callable[[Shape], int]] = {
     "largest_first": lambda shape: 1,
 }
 
+DENSE_FIRST = "uniform_dense_first"
+
+ACROSS = ("global", "lamp")
+"""Allocations that a method makes from its scores, over all layers."""
+
+
+def weight(rule: str) -> Callable[[Shape], int | Fraction]:
+    """A rule's weight of a layer.
+
+    Raises:
+        UserError: there is no such rule.
+    """
+    if rule in (DENSE_FIRST, *ACROSS):
+        return _uniform
+    found = re.fullmatch(r"(erk?)\^(\d+(?:\.\d+)?)", rule)
+    if found:
+        base, power = RULES[found[1]], float(found[2])
+        # A float is a fraction, so that the division stays exact.
+        return lambda shape: Fraction(
+            math.prod(shape) * (base(shape) / math.prod(shape)) ** power
+        )
+    if rule not in RULES:
+        raise one_of(
+            "allocation", rule, [*RULES, DENSE_FIRST, "er^2", "erk^0.5", *ACROSS]
+        )
+    return RULES[rule]
+
+
+def natural(layer: str) -> list[int | str]:
+    """Sorts Dense_10 behind Dense_9: layers in the order of the forward pass."""
+    parts = re.split(r"(\d+)", layer)
+    return [int(part) if part.isdigit() else part for part in parts]
+
 
 _DENSE = ("bias", "scale", "embedding", "embeddings")
 
@@ -61,35 +101,54 @@ def is_sparse(name: str, shape: Shape) -> bool:
     return len(shape) >= 2 and not any(part.endswith(_DENSE) for part in parts)
 
 
-def allocate(rule: str, shapes: Mapping[str, Shape], nnz: int) -> dict[str, int]:
+def allocate(
+    rule: str,
+    shapes: Mapping[str, Shape],
+    nnz: int,
+    given: Mapping[str, int] | None = None,
+) -> dict[str, int]:
     """Divide `nnz` weights among layers.
 
     Args:
-        rule: a name in `RULES`.
+        rule: a name in `RULES`, "er^p" or "erk^p".
         shapes: the shape of every sparse layer's kernel (…, fan-in, fan-out).
         nnz: the total, between the number of layers and the sum of their sizes.
+        given: layers whose number is known, by any unique part of their names; the
+            rule divides the rest.
 
     Returns:
         Integer counts that sum to `nnz`, 1 <= count <= size for every layer.
 
     Raises:
-        UserError: the rule is not known or the total is out of range.
+        UserError: the rule is not known, the total is out of range, or what is given
+            does not fit.
     """
-    if rule not in RULES:
-        raise one_of("allocation", rule, RULES)
+    of_layer = weight(rule)
     sizes = {layer: math.prod(shape) for layer, shape in shapes.items()}
     if not len(sizes) <= nnz <= sum(sizes.values()):
         raise UserError(
             f"{nnz:,} weights do not fit this network: its {len(sizes)} sparse layers "
             f"hold between {len(sizes):,} (one a layer) and {sum(sizes.values()):,}."
         )
-    weights = {layer: RULES[rule](shape) for layer, shape in shapes.items()}
-    counts: dict[str, int] = {}
+    weights = {layer: of_layer(shape) for layer, shape in shapes.items()}
+    counts = _given(given or {}, sizes)
+    if rule == DENSE_FIRST:
+        first = min(sizes, key=natural)
+        counts.setdefault(first, sizes[first])
+    fixed = dict(counts)
+    left = [layer for layer in sizes if layer not in fixed]
+    rest = nnz - sum(fixed.values())
+    if not len(left) <= rest <= sum(sizes[layer] for layer in left):
+        raise UserError(
+            f"{', '.join(f'{k} has {v:,}' for k, v in fixed.items())}: of {nnz:,} "
+            f"weights {rest:,} are left for {len(left)} other layers, which hold "
+            f"between {len(left):,} and {sum(sizes[layer] for layer in left):,}."
+        )
     # Water-filling: fix the layers that the rule would overfill, divide the rest anew.
     while True:
         free = [layer for layer in sizes if layer not in counts]
         share = Fraction(
-            nnz - sum(counts.values()), max(sum(weights[layer] for layer in free), 1)
+            nnz - sum(counts.values()), sum(weights[layer] for layer in free) or 1
         )
         full = [layer for layer in free if share * weights[layer] >= sizes[layer]]
         if not full:
@@ -101,8 +160,27 @@ def allocate(rule: str, shapes: Mapping[str, Shape], nnz: int) -> dict[str, int]
     by_remainder = sorted(free, key=lambda layer: counts[layer] - exact[layer])
     for layer in by_remainder[: nnz - sum(counts.values())]:
         counts[layer] += 1
-    for layer in sizes:
+    for layer in left:
         if counts[layer] == 0:
-            counts[max(counts, key=counts.__getitem__)] -= 1
+            counts[max(left, key=counts.__getitem__)] -= 1
             counts[layer] = 1
     return {layer: counts[layer] for layer in sizes}
+
+
+def _given(given: Mapping[str, int], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The numbers that are given, by full name."""
+    found: dict[str, int] = {}
+    for part, count in given.items():
+        layers = [layer for layer in sizes if part == layer or part in layer.split("/")]
+        if len(layers) != 1:
+            raise UserError(
+                f"{part!r} names {len(layers)} of the layers {', '.join(sizes)}; it "
+                f"must name one.{nearest(part, sizes)}"
+            )
+        if not 0 < count <= sizes[layers[0]]:
+            raise UserError(
+                f"{layers[0]} cannot have {count:,} weights; it has "
+                f"{sizes[layers[0]]:,} entries."
+            )
+        found[layers[0]] = count
+    return found

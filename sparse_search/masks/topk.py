@@ -26,7 +26,7 @@ _LARGE = 1 << 20
 _SAMPLED = 64  # rows that it looks at
 
 
-class _Word(NamedTuple):
+class Word(NamedTuple):
     """Unsigned integers of which only the lowest `bits` bits are used."""
 
     values: UInt[Array, "*s"]
@@ -46,7 +46,7 @@ class _Threshold(NamedTuple):
     equal: Array  # how many candidates are equal to it
 
 
-def _looped_over_batch(f: Callable[..., Any]) -> Callable[..., Any]:
+def looped_over_batch(f: Callable[..., Any]) -> Callable[..., Any]:
     """Make `vmap` of `f` a `lax.map`."""
     f = jax.custom_batching.custom_vmap(f)
 
@@ -65,7 +65,7 @@ def _looped_over_batch(f: Callable[..., Any]) -> Callable[..., Any]:
     return f
 
 
-def _sortable(scores: Float[Array, "*s"]) -> _Word:
+def sortable(scores: Float[Array, "*s"]) -> Word:
     """Map floats to unsigned integers of the same order, NaN lowest and −0 = 0."""
     bits = scores.dtype.itemsize * 8
     unsigned = jnp.dtype(f"uint{bits}")
@@ -76,10 +76,10 @@ def _sortable(scores: Float[Array, "*s"]) -> _Word:
     ordered = jnp.where(raw < sign, raw | sign, ~raw)
     ordered = jnp.where(jnp.isnan(scores), jnp.zeros_like(raw), ordered)
     # At least 32 bits, so that a shift by a whole digit is always defined.
-    return _Word(ordered.astype(jnp.promote_types(unsigned, jnp.uint32)), bits)
+    return Word(ordered.astype(jnp.promote_types(unsigned, jnp.uint32)), bits)
 
 
-def _kth_largest(word: _Word, number: Array, k: Array) -> _Threshold:
+def _kth_largest(word: Word, number: Array, k: Array) -> _Threshold:
     """The k-th largest of `number` words, for 0 <= k <= number; all others are 0.
 
     By bisection, with the upper half of the bits first, by itself, since shorter words
@@ -117,9 +117,9 @@ def _bisect(digits: UInt[Array, "*s"], start: _Bounds, k: Array) -> _Bounds:
     return jax.lax.while_loop(lambda at: at.high - at.low > 1, halve, start)
 
 
-def _complement(values: Array, bits: int, candidates: Array) -> _Word:
+def _complement(values: Array, bits: int, candidates: Array) -> Word:
     """Words in reversed order, so that the smallest ranks become the largest words."""
-    return _Word(jnp.where(candidates, ~values & np.uint32((1 << bits) - 1), 0), bits)
+    return Word(jnp.where(candidates, ~values & np.uint32((1 << bits) - 1), 0), bits)
 
 
 def _smallest(
@@ -187,13 +187,13 @@ def _resolve(
     )
 
 
-@_looped_over_batch
+@looped_over_batch
 def _select(
     key: Key, scores: Float[Array, "*s"], k: Array, where: Bool[Array, "*s"]
 ) -> Bool[Array, "*s"]:
     number = counting.count(where)
     k = jnp.minimum(jnp.int32(k), number)
-    word = _sortable(scores)
+    word = sortable(scores)
     word = word._replace(values=jnp.where(where, word.values, 0))
     at = _kth_largest(word, number, k)
     ties = where & (word.values == at.value)
@@ -206,7 +206,7 @@ def _select(
     return (word.values > at.value) | chosen
 
 
-@_looped_over_batch
+@looped_over_batch
 def _select_random(key: Key, k: Array, where: Bool[Array, "*s"]) -> Bool[Array, "*s"]:
     number = counting.count(where)
     return _smallest_ranks(key, jnp.minimum(jnp.int32(k), number), where, number)

@@ -16,6 +16,7 @@ from sparse_search.errors import UserError
 from sparse_search.records import SMALL_DENSE
 from sparse_search.train.trials import (
     Trial,
+    check_options,
     make_trial,
     parameter_shapes,
     sparse_shapes,
@@ -80,6 +81,7 @@ def _sparse(config: Config, dataset: Dataset) -> Iterator[Trial | Skipped]:
         )
     for method in methods:
         build.factory("config.space.methods:", method, build.ALGORITHMS)
+    check_options(config, methods)
     axes = itertools.product(
         methods,
         _axis(config, "depths", config.model.depth),

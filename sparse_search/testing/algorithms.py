@@ -5,8 +5,9 @@
     def test_contract():
         check_algorithm(my_factory)
 
-where `my_factory(drop_fraction, until, select)` returns the algorithm, as it does when
-a config names it as `method="package.module:my_factory"`.
+where `my_factory` returns the algorithm, as it does when a config names it as
+`method="package.module:my_factory"`. It takes by name what it needs of `drop_fraction`,
+`until`, `every`, `pattern`, `scope`, `loss` and `output`.
 
 A check raises an `AssertionError` that says which promise of `algorithms.base` is
 broken. `CHECKS` lists them one by one, for a test runner that reports them apart:
@@ -26,8 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from sparse_search.algorithms.base import Select
-from sparse_search.masks.patterns import unstructured
+from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
 from sparse_search.testing.programs import round_jaxpr, scope_outside_cond
 from sparse_search.testing.sparse_state import (
     check_sparse,
@@ -35,6 +35,7 @@ from sparse_search.testing.sparse_state import (
     mask_of,
     nnz_of,
     require,
+    require_remainder,
     same_bits,
 )
 from sparse_search.testing.subject import DROP_FRACTION, UNTIL, Make, Run, Subject
@@ -58,9 +59,15 @@ def check_init(subject: Subject) -> None:
                 continue  # dense training
             asked = {n: int(c) for n, c in layers(counts).items() if c is not None}
             found = nnz_of(state)
+            conserves = subject.algorithm.conserves
             right = found == asked
-            if subject.algorithm.conserves == "end":
+            if conserves in ("end", "total_end"):
                 right = all(found[name] >= count for name, count in asked.items())
+            if conserves == "total":
+                right = sum(found.values()) == sum(asked.values())
+            if conserves == "remainder":
+                require_remainder(state, counts)
+                right = True
             require(right, f"init was asked for {asked} and made {found}")
             check_sparse(subject.algorithm, state)
 
@@ -80,7 +87,8 @@ def check_training(subject: Subject) -> None:
 
 def check_end(subject: Subject) -> None:
     """Where layers lose weights, they have exactly `counts` from the last rewire on."""
-    if subject.algorithm.conserves != "end":
+    conserves = subject.algorithm.conserves
+    if conserves not in ("end", "total_end"):
         return
     for counts in subject.counts:
         asked = {n: int(c) for n, c in layers(counts).items() if c is not None}
@@ -95,7 +103,10 @@ def check_end(subject: Subject) -> None:
             else:
                 _, sparse = made.filter_grads(grads, params, sparse)
         found = nnz_of(state._replace(params=params, sparse=sparse))
-        require(found == asked, f"training ended with {found} instead of {asked}")
+        right = found == asked
+        if conserves == "total_end":
+            right = sum(found.values()) == sum(asked.values())
+        require(right, f"training ended with {found} instead of {asked}")
 
 
 def check_optimizers(subject: Subject) -> None:
@@ -115,9 +126,10 @@ def check_optimizers(subject: Subject) -> None:
 
 
 def check_seeds(subject: Subject) -> None:
-    """One key always gives one mask; where scores are equal, keys grow differently.
+    """One key always gives one mask; where gradients are equal, keys grow differently.
 
-    An algorithm that may grow nothing at a rewire, and does, draws nothing and passes.
+    An algorithm that may grow nothing at a rewire, and does, draws nothing and passes;
+    so does one that declares that it does not draw.
     """
     if not subject.rewires:
         return
@@ -134,8 +146,9 @@ def check_seeds(subject: Subject) -> None:
 
     masks, grown = rewired(0)
     require(same_bits(rewired(0)[0], masks), "one key gave two different masks")
-    always = subject.algorithm.conserves == "layer"
-    if always or (grown and subject.algorithm.conserves != "nothing"):
+    conserves = subject.algorithm.conserves
+    chosen = grown and conserves in ("total", "remainder")
+    if subject.algorithm.draws and (conserves == "layer" or chosen):
         differ = any(not same_bits(rewired(seed)[0], masks) for seed in (1, 2, 3))
         require(differ, "four keys grew the same connections from equal scores")
 
@@ -245,24 +258,24 @@ def check_algorithm(
     *,
     params: Params | None = None,
     counts: Sequence[Counts] | None = None,
-    select: Select = unstructured.select,
+    pattern: Pattern = UNSTRUCTURED,
 ) -> None:
     """Check everything that training relies on in a sparse algorithm.
 
     Takes about ten seconds, nearly all of it compilation.
 
     Args:
-        make: takes the drop fraction and the step at which rewiring ends, both maybe
-            traced, and the pattern's selection; it may ignore any.
+        make: takes by name what it needs of drop_fraction and until, both maybe
+            traced, every, pattern, scope, loss and output.
         params: the parameters to sparsify; by default two small layers.
         counts: a list of non-zeros per layer that the algorithm can reach, like
             `params` and None where a leaf stays dense; by default a third of every
             matrix, one weight in each, and all.
-        select: the pattern's selection.
+        pattern: which masks are allowed.
 
     Raises:
         AssertionError: a promise of `algorithms.base` is broken; it says which.
     """
-    subject = Subject(make, params=params, counts=counts, select=select)
+    subject = Subject(make, params=params, counts=counts, pattern=pattern)
     for check in CHECKS:
         check(subject)

@@ -25,7 +25,8 @@ def round_jaxpr(
         The program, and the name of the scope that all of the rewire lies in.
     """
 
-    def marked(fraction: Scalar, until: Scalar) -> SparseAlgorithm:
+    def marked(fraction: Scalar, until: Scalar, **probes: Any) -> SparseAlgorithm:
+        del probes
         algorithm = make(fraction, until)
 
         def rewire(*args: Any) -> Any:
@@ -51,7 +52,8 @@ def round_jaxpr(
     )
     counts = jax.tree.map(lambda p: number if p.ndim > 1 else None, params)
     hyper = rounds.Hyper(number, real, real, real, number, number, counts)
-    one = (hyper, jax.eval_shape(train.init, hyper, params))
+    batch = jax.ShapeDtypeStruct((4,), "int32")
+    one = (hyper, jax.eval_shape(train.init, hyper, params, batch, examples))
     rows = (jax.ShapeDtypeStruct((3, 4), "int32"), jax.ShapeDtypeStruct((2,), "int32"))
     batched = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((lanes, *x.shape), x.dtype), (*one, *rows)

@@ -83,6 +83,19 @@ def check_sparse(algorithm: SparseAlgorithm, state: TrainState) -> None:
             require(not off, f"{what} of {name} are not zero at {off} masked entries")
 
 
+def require_remainder(state: TrainState, counts: Any) -> None:
+    """Every layer has its count but for a remainder below its active neurons."""
+    declared = layers(state.sparse.remainder)
+    asked = layers(counts)
+    for name, mask in mask_of(state).items():
+        fan_in = mask.sum(axis=tuple(range(mask.ndim - 1)))
+        active = fan_in[fan_in > 0]
+        left, told = int(asked[name]) - int(mask.sum()), int(declared[name])
+        require(left == told, f"{name} has {left} weights less, and declares {told}")
+        require(0 <= left < max(active.size, 1), f"{name} leaves {left} weights")
+        require(len(set(active)) <= 1, f"the fan-in of {name} is not constant")
+
+
 def check_new(
     old: TrainState,
     new: TrainState,

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from sparse_search.algorithms.base import Select, SparseAlgorithm, no_rewire
-from sparse_search.masks.patterns import unstructured
+from sparse_search import algorithms
+from sparse_search.algorithms.base import SparseAlgorithm, no_rewire
+from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
 from sparse_search.testing.sparse_state import (
     belonging,
     check_new,
@@ -18,17 +19,19 @@ from sparse_search.testing.sparse_state import (
     mask_of,
     nnz_of,
     require,
+    require_remainder,
     same_bits,
 )
 from sparse_search.train import step
 from sparse_search.train.step import TrainState
 from sparse_search.types import Counts, Params, Scalar
 
-Make = Callable[[Scalar, Scalar, Select], SparseAlgorithm]
-"""`(drop fraction, step at which rewiring ends, selection) -> algorithm`."""
+Make = Callable[..., SparseAlgorithm]
+"""Takes by name any of drop_fraction, until, every, pattern, scope, loss and output."""
 
 DROP_FRACTION = np.float32(0.3)
 UNTIL = np.int32(1000)
+EVERY = 3
 
 
 def example_params() -> Params:
@@ -43,6 +46,17 @@ def example_params() -> Params:
             },
         }
     }
+
+
+def _loss(params: Params) -> Any:
+    """A smooth scalar in which every entry has a gradient of its own."""
+    leaves = enumerate(jax.tree.leaves(params), start=1)
+    return sum(jnp.sum(jnp.sin(x * i) + x**2 / 3) for i, x in leaves)
+
+
+def _output(params: Params) -> Any:
+    """A network's output would be a product of its layers; this one is, too."""
+    return jnp.prod(jnp.stack([jnp.sum(x) for x in jax.tree.leaves(params)]))
 
 
 def example_counts(params: Params) -> list[Counts]:
@@ -63,6 +77,7 @@ class Subject:
         make: `(drop fraction, step at which rewiring ends) -> algorithm`.
         params: dense parameters to start from.
         counts: non-zeros per layer to try, the ordinary case first.
+        pattern: which masks are allowed.
         algorithm: the algorithm, its functions jitted, hyperparameters traced.
         traces: how often each of its functions was traced.
     """
@@ -73,19 +88,34 @@ class Subject:
         *,
         params: Params | None = None,
         counts: Sequence[Counts] | None = None,
-        select: Select = unstructured.select,
+        pattern: Pattern = UNSTRUCTURED,
+        **options: Any,
     ):
         """Prepares an algorithm; nothing is compiled yet.
 
         Args:
-            make: takes the drop fraction and the step at which rewiring ends, both
-                maybe traced, and the pattern's selection; it may ignore any.
+            make: the algorithm's factory, as a config names it.
             params: the parameters to sparsify; by default `example_params()`.
             counts: a list of counts that the algorithm can reach, like `params` and
                 None where a leaf stays dense; by default `example_counts(params)`.
-            select: the pattern's selection.
+            pattern: which masks are allowed.
+            **options: further arguments of the factory.
         """
-        self.make = lambda fraction, until: make(fraction, until, select)
+        self.pattern = pattern
+
+        def made(fraction: Scalar, until: Scalar) -> SparseAlgorithm:
+            return algorithms.complete(
+                make,
+                drop_fraction=fraction,
+                until=until,
+                every=EVERY,
+                pattern=pattern,
+                loss=_loss,
+                output=_output,
+                **options,
+            )
+
+        self.make = made
         self.params = example_params() if params is None else params
         self.counts = list(counts or example_counts(self.params))
         plain = self.make(DROP_FRACTION, UNTIL)
@@ -118,6 +148,7 @@ class Run:
 
     Attributes:
         state: where it is.
+        counts: the non-zeros per layer that were asked for.
         update: `(state, grads) -> state`, the gradient step.
         compiled: how often the gradient step was traced.
     """
@@ -150,6 +181,7 @@ class Run:
 
         self.update = jax.jit(update) if jit else update
         counts = subject.counts[0] if counts is None else counts
+        self.counts = counts
         self.state = self._begin(counts)
         # An entry that no mask ever held has the state of one that nothing happened
         # to: not always zero, since some optimizers add a constant at every step.
@@ -163,7 +195,7 @@ class Run:
         params, sparse = self.subject.algorithm.init(
             self.key, self.subject.params, counts
         )
-        return TrainState(params, self.transform.init(params), sparse, jnp.int32(0))
+        return step.begin(params, sparse, self.subject.algorithm, self.transform)
 
     def steps(self, number: int) -> None:
         """Gradient steps, with the checks of every step."""
@@ -199,12 +231,11 @@ class Run:
         conserves, now = self.subject.algorithm.conserves, nnz_of(self.state)
         if conserves == "layer":
             require(now == nnz, f"a rewire changed nnz per layer from {nnz} to {now}")
-        if conserves == "end":
-            gained = [name for name in now if now[name] > nnz[name]]
-            require(not gained, f"{gained} gained weights: {now} after {nnz}")
         if conserves == "total":
             before, after = sum(nnz.values()), sum(now.values())
             require(before == after, f"a rewire changed nnz from {before} to {after}")
+        if conserves == "remainder":
+            require_remainder(self.state, self.counts)
 
     @property
     def _at(self) -> int:

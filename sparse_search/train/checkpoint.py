@@ -9,13 +9,12 @@ import errno
 import os
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
 
 from sparse_search.errors import UserError
-from sparse_search.train.step import TrainState
 
 # What orbax writes besides the arrays.
 _OVERHEAD = 2**18
@@ -51,9 +50,7 @@ class Checkpoints:
             )
         return self._manager
 
-    def restore(
-        self, like: TrainState, names: list[str]
-    ) -> tuple[TrainState, Saved] | None:
+    def restore(self, like: Any, names: list[str]) -> tuple[Any, Saved] | None:
         """The newest checkpoint, or None.
 
         Args:
@@ -88,7 +85,7 @@ class Checkpoints:
             )
         return found["state"], saved
 
-    def save(self, state: TrainState, saved: Saved) -> None:
+    def save(self, state: Any, saved: Saved) -> None:
         """Save in the background; errors of an earlier save surface here.
 
         Raises:

@@ -20,12 +20,12 @@ from sparse_search.train.order import make_order
 from sparse_search.train.rounds import (
     Examples,
     Hyper,
+    RunState,
     Spec,
     Train,
     make_train,
 )
-from sparse_search.train.step import TrainState
-from sparse_search.train.trials import Trial, make_algorithm, rewire_until, rewires
+from sparse_search.train.trials import Trial, make_algorithm, rewire_until, updates
 from sparse_search.types import Array, Int
 
 
@@ -46,7 +46,7 @@ def hyper(config: Config, trial: Trial, params: Any) -> Hyper:
         learning_rate=np.float32(trial.learning_rate),
         weight_decay=np.float32(config.optimizer.weight_decay),
         drop_fraction=np.float32(config.sparsity.drop_fraction),
-        steps=np.int32(config.steps - rewires(config, trial.method)),
+        steps=np.int32(updates(config, trial)),
         rewire_until=np.int32(rewire_until(config)),
         counts=jax.tree.unflatten(
             treedef, [np.int32(counts[n]) if n in counts else None for n in names]
@@ -58,7 +58,7 @@ class Programs(NamedTuple):
     """A group's jitted functions; all but the first two are over lanes."""
 
     weights: Callable[..., Any]
-    init: Callable[..., TrainState]
+    init: Callable[..., RunState]
     steps: Callable[..., Any]
     round: Callable[..., Any]
     evaluate: Callable[..., Any]
@@ -69,10 +69,11 @@ def make_spec(config: Config, trial: Trial, dataset: Dataset) -> Spec:
     model = build.factory("config.model.name", config.model.name, build.MODELS)
     return Spec(
         model=model(trial.width, trial.depth, dataset.classes),
-        algorithm=make_algorithm(config, trial.method),
+        algorithm=make_algorithm(config, trial.method, trial.scope),
         optimizer=functools.partial(optimizer.make, config.optimizer),
         round_steps=config.sparsity.rewire_every,
         scale=dataset.scale,
+        interval_growth=config.sparsity.interval_growth,
     )
 
 
@@ -175,16 +176,20 @@ class Group:
         each = [hyper(self.config, trial, self._params) for trial in trials]
         return jax.tree.map(lambda *xs: np.stack(xs), *each)
 
-    def shapes(self, trials: Sequence[Trial]) -> TrainState:
+    def shapes(self, trials: Sequence[Trial]) -> RunState:
         """Shapes and types of the state of lanes."""
         one = jax.eval_shape(
-            self._train.init, hyper(self.config, trials[0], self._params), self._params
+            self._train.init,
+            hyper(self.config, trials[0], self._params),
+            self._params,
+            jax.ShapeDtypeStruct((self.config.batch_size,), jnp.int32),
+            self.loaded.examples,
         )
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct((len(trials), *x.shape), x.dtype), one
         )
 
-    def init(self, trials: Sequence[Trial]) -> TrainState:
+    def init(self, trials: Sequence[Trial]) -> RunState:
         """The state of lanes before the first step.
 
         Each is made by itself and stacked on the host: `init` runs once a trial, and
@@ -192,8 +197,11 @@ class Group:
         """
         programs = self.programs(len(trials))
         states = []
+        examples = self.loaded.examples
         for trial in trials:
-            params = programs.weights(trial.seed, self.loaded.examples)
+            params = programs.weights(trial.seed, examples)
             one = hyper(self.config, trial, self._params)
-            states.append(jax.device_get(programs.init(one, params)))
+            batch = self.loaded.rows([trial.seed], 0)[0, 0]
+            made = programs.init(one, params, batch, examples)
+            states.append(jax.device_get(made))
         return jax.tree.map(lambda *xs: jnp.asarray(np.stack(xs)), *states)

@@ -16,18 +16,21 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from sparse_search.algorithms.base import Info, SparseAlgorithm, nnz, no_rewire
+from sparse_search.algorithms import schedules
+from sparse_search.algorithms.base import Info, SparseAlgorithm, is_last, no_rewire
 from sparse_search.keys import subkey
-from sparse_search.train.gate import cond_over_lanes
+from sparse_search.masks.gate import cond_over_lanes
+from sparse_search.train import watch
 from sparse_search.train.order import streams
 from sparse_search.train.step import (
     TrainState,
     apply_gradients,
+    begin,
     loss_and_hits,
     rewire,
     zero_info,
 )
-from sparse_search.types import Array, Counts, Float, Int, Params, Scalar, UInt
+from sparse_search.types import Array, Bool, Counts, Float, Int, Params, Scalar, UInt
 
 _EVALUATION_BATCH = 1000
 
@@ -68,15 +71,26 @@ class Examples(NamedTuple):
     labels: Int[Array, " n"]
 
 
+class RunState(NamedTuple):
+    """A run between two rounds.
+
+    Attributes:
+        train: what is trained.
+        watch: what its topology is compared with.
+    """
+
+    train: TrainState
+    watch: watch.Watch
+
+
 class RoundMetrics(NamedTuple):
-    """Means over a round's batches, the validation split after it, and the rewire."""
+    """Means over a round's batches, the validation split after it, and its topology."""
 
     train_loss: Float[Array, ""]
     train_accuracy: Float[Array, ""]
     valid_loss: Float[Array, ""]
     valid_accuracy: Float[Array, ""]
-    grown: Int[Array, ""]
-    nnz: Int[Array, ""]
+    topology: watch.TopologyMetrics
 
 
 class FinalMetrics(NamedTuple):
@@ -96,17 +110,21 @@ class Spec:
 
     Attributes:
         model: a flax module.
-        algorithm: `(drop_fraction, rewire_until) -> SparseAlgorithm`.
+        algorithm: `(drop_fraction, rewire_until, **probes) -> SparseAlgorithm`; probes
+            are, in `init` only, `loss` (of parameters, on a batch) and `output` (the
+            sum of the network's outputs for an input of ones).
         optimizer: `(learning_rate, weight_decay, steps) -> transformation`.
         round_steps: ΔT, the gradients of a round.
+        interval_growth: of the rounds from one rewire to the next; 1: always one.
         scale: that pixels are divided by.
     """
 
     model: Any
-    algorithm: Callable[[Scalar, Scalar], SparseAlgorithm]
+    algorithm: Callable[..., SparseAlgorithm]
     optimizer: Callable[[Scalar, Scalar, Scalar], optax.GradientTransformation]
     round_steps: int
     scale: float
+    interval_growth: float = 1.0
 
 
 class Train(NamedTuple):
@@ -114,7 +132,8 @@ class Train(NamedTuple):
 
     Attributes:
         weights: `(seed, examples) -> params`, dense, the model's initialisation.
-        init: `(hyper, params) -> state`.
+        init: `(hyper, params, rows, examples) -> state`; rows are of the one batch
+            that pruning at initialisation looks at.
         steps: `(hyper, state, rows, examples) -> (state, (losses, accuracies))`; a
             weight update for every row of `rows`, [steps, batch] examples.
         round: `(hyper, state, rows, validation rows, examples)
@@ -124,18 +143,20 @@ class Train(NamedTuple):
     """
 
     weights: Callable[..., Params]
-    init: Callable[..., TrainState]
-    steps: Callable[..., tuple[TrainState, tuple[Array, Array]]]
-    round: Callable[..., tuple[TrainState, RoundMetrics]]
+    init: Callable[..., RunState]
+    steps: Callable[..., tuple[RunState, tuple[Array, Array]]]
+    round: Callable[..., tuple[RunState, RoundMetrics]]
     evaluate: Callable[..., FinalMetrics]
 
 
 def make_train(spec: Spec) -> Train:
     """Make the functions of a training run."""
 
-    def build(hyper: Hyper) -> tuple[SparseAlgorithm, optax.GradientTransformation]:
+    def build(
+        hyper: Hyper, **probes: Callable[[Params], Array]
+    ) -> tuple[SparseAlgorithm, optax.GradientTransformation]:
         return (
-            spec.algorithm(hyper.drop_fraction, hyper.rewire_until),
+            spec.algorithm(hyper.drop_fraction, hyper.rewire_until, **probes),
             spec.optimizer(hyper.learning_rate, hyper.weight_decay, hyper.steps),
         )
 
@@ -149,11 +170,22 @@ def make_train(spec: Spec) -> Train:
         example = jnp.zeros((1, *examples.images.shape[1:]), jnp.float32)
         return spec.model.init(streams(seed).weights, example)
 
-    def init(hyper: Hyper, params: Params) -> TrainState:
-        algorithm, optimizer = build(hyper)
+    def init(
+        hyper: Hyper, params: Params, rows: Int[Array, " batch"], examples: Examples
+    ) -> RunState:
+        def loss(view: Params) -> Float[Array, ""]:
+            seen = logits(view, examples.images[rows])
+            return jnp.mean(loss_and_hits(seen, examples.labels[rows])[0])
+
+        def output(view: Params) -> Float[Array, ""]:
+            ones = jnp.ones((1, *examples.images.shape[1:]), jnp.float32)
+            return jnp.sum(spec.model.apply(view, ones))
+
+        algorithm, optimizer = build(hyper, loss=loss, output=output)
         key = streams(hyper.seed).masks
         params, sparse = algorithm.init(key, params, hyper.counts)
-        return TrainState(params, optimizer.init(params), sparse, jnp.int32(0))
+        state = begin(params, sparse, algorithm, optimizer)
+        return RunState(state, watch.begin(sparse.masks))
 
     def gradient(
         hyper: Hyper, state: TrainState, rows: Array, examples: Examples
@@ -181,6 +213,12 @@ def make_train(spec: Spec) -> Train:
         return rewire(key, state, grads, *build(hyper))
 
     def steps(
+        hyper: Hyper, run: RunState, rows: Array, examples: Examples
+    ) -> tuple[RunState, tuple[Array, Array]]:
+        state, seen = updates(hyper, run.train, rows, examples)
+        return run._replace(train=state), seen
+
+    def updates(
         hyper: Hyper, state: TrainState, rows: Array, examples: Examples
     ) -> tuple[TrainState, tuple[Array, Array]]:
         def one(state: TrainState, rows: Array) -> tuple[TrainState, Any]:
@@ -190,33 +228,38 @@ def make_train(spec: Spec) -> Train:
         return jax.lax.scan(one, state, rows)
 
     def round_(
-        hyper: Hyper, state: TrainState, rows: Array, valid: Array, examples: Examples
-    ) -> tuple[TrainState, RoundMetrics]:
-        updates = spec.round_steps - 1 if rewires else spec.round_steps
-        state, seen = steps(hyper, state, rows[:updates], examples)
-        info = zero_info(state)
+        hyper: Hyper, run: RunState, rows: Array, valid: Array, examples: Examples
+    ) -> tuple[RunState, RoundMetrics]:
+        state, seen = updates(hyper, run.train, rows[:-1], examples)
+        grads, seen_last = gradient(hyper, state, rows[-1], examples)
+        masks, due = state.sparse.masks, is_due(hyper, state)
         if rewires:
-            grads, seen_last = gradient(hyper, state, rows[-1], examples)
-            due = state.step < hyper.rewire_until
             state, info = cond_over_lanes(due, exchange, update, hyper, state, grads)
-            seen = jax.tree.map(jnp.append, seen, seen_last)
+        else:
+            state, info = update(hyper, state, grads)
+        seen = jax.tree.map(jnp.append, seen, seen_last)
         held_out = jnp.zeros(valid.shape, jnp.int32)
         loss, hits = means(hyper, state, valid, held_out, examples, 1)
+        watched = watch.look(run.watch, state.sparse.masks)
         metrics = RoundMetrics(
             train_loss=jnp.mean(seen[0]),
             train_accuracy=jnp.mean(seen[1]),
             valid_loss=loss[0],
             valid_accuracy=hits[0],
-            grown=total(info.grown),
-            nnz=total(nnz(state.sparse.masks)),
+            topology=watch.measure(watched, state.sparse.masks, masks, grads, info),
         )
-        return state, metrics
+        return RunState(state, watched), metrics
+
+    def is_due(hyper: Hyper, state: TrainState) -> Bool[Array, ""]:
+        return rewire_is_due(
+            state.step, spec.round_steps, hyper.rewire_until, spec.interval_growth
+        )
 
     def evaluate(
-        hyper: Hyper, state: TrainState, part: Array, examples: Examples
+        hyper: Hyper, run: RunState, part: Array, examples: Examples
     ) -> FinalMetrics:
         rows = jnp.arange(examples.labels.shape[0])
-        loss, hits = means(hyper, state, rows, part, examples, 3)
+        loss, hits = means(hyper, run.train, rows, part, examples, 3)
         return FinalMetrics(loss[0], hits[0], loss[1], hits[1], loss[2], hits[2])
 
     def means(
@@ -248,7 +291,24 @@ def make_train(spec: Spec) -> Train:
         sums, _ = jax.lax.scan(add, jnp.zeros((3, parts)), (rows, part))
         return sums[0] / sums[2], sums[1] / sums[2]
 
-    def total(counts: Counts) -> Int[Array, ""]:
-        return jnp.sum(jnp.array([0, *jax.tree.leaves(counts)], jnp.int32))
-
     return Train(weights, init, steps, round_, evaluate)
+
+
+def rewire_is_due(
+    step: Int[Array, ""], every: int, until: Scalar, interval_growth: float
+) -> Bool[Array, ""]:
+    """Whether the last gradient of a round feeds a rewire.
+
+    Args:
+        step: gradients before that one.
+        every: ΔT, the gradients of a round.
+        until: the step from which masks stay.
+        interval_growth: of the rounds from one rewire to the next. The last round
+            before `until` rewires in any case: some algorithms end with it.
+    """
+    before = step < until
+    if interval_growth == 1.0:
+        return before
+    number = (step + 1) // every
+    grown = schedules.growing(number, interval_growth)
+    return before & (grown | is_last(step, every, until))

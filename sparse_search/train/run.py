@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import itertools
 import math
-import re
 import shutil
 import time
 from collections.abc import Callable
@@ -22,14 +21,14 @@ from sparse_search import trees
 from sparse_search.config import Config
 from sparse_search.costs import flops
 from sparse_search.costs.parameters import effective
+from sparse_search.masks.allocations import natural
 from sparse_search.records import Record, open_journal
 from sparse_search.train import results
 from sparse_search.train.checkpoint import Checkpoints, Saved
 from sparse_search.train.lanes import Group
-from sparse_search.train.rounds import FinalMetrics, RoundMetrics
-from sparse_search.train.step import TrainState
+from sparse_search.train.rounds import FinalMetrics, RoundMetrics, RunState
 from sparse_search.train.stopped import Stopped
-from sparse_search.train.trials import Trial, growth, make_algorithm, rewires
+from sparse_search.train.trials import Trial, algorithm_of, growth, rewires
 
 
 class Chunk(NamedTuple):
@@ -145,19 +144,32 @@ def _round_records(
     records = []
     for lane, trial in enumerate(chunk.trials):
         record: Record = {"trial": trial.name, "round": done, "step": step}
-        for name, values in metrics._asdict().items():
-            exact = name in ("grown", "nnz")
-            record[name] = int(values[lane]) if exact else _number(values[lane])
+        found = _fields(jax.tree.map(lambda x, lane=lane: x[lane], metrics))
+        topology = found.pop("topology")
+        record |= found | topology
         if trial.method == "dense":
             record["nnz"] = trial.nnz
+        record["density"] = record["nnz"] / sum(trial.sizes)
         records.append(record)
     return records
 
 
-def _result(state: TrainState, lane: int) -> results.Result:
-    masks = trees.named_leaves(state.sparse.masks)
+def _fields(metrics: Any) -> Any:
+    """The JSON form of metrics: counts as integers, what is not finite as None."""
+    if hasattr(metrics, "_asdict"):
+        metrics = metrics._asdict()
+    if isinstance(metrics, dict):
+        return {name: _fields(value) for name, value in metrics.items()}
+    if metrics is None or np.issubdtype(metrics.dtype, np.integer):
+        return None if metrics is None else int(metrics)
+    return _number(metrics)
+
+
+def _result(state: RunState, lane: int) -> results.Result:
+    masks = trees.named_leaves(state.train.sparse.masks)
+    params = trees.named_leaves(state.train.params)
     return results.Result(
-        {k: np.asarray(v[lane]) for k, v in trees.named_leaves(state.params).items()},
+        {k: np.asarray(v[lane]) for k, v in params.items()},
         {k: np.asarray(v[lane]) for k, v in masks.items() if v is not None},
     )
 
@@ -213,16 +225,20 @@ def _trial_record(
     dense = sum(v.size for k, v in result.params.items() if k not in layers)
     masks = {
         layer: result.masks.get(layer, np.ones(result.params[layer].shape, bool))
-        for layer in sorted(layers, key=_natural)
+        for layer in sorted(layers, key=natural)
     }
     nnz = sum(int(mask.sum()) for mask in masks.values())
-    conserves = make_algorithm(config, trial.method)(0.0, 0).conserves
+    conserves = algorithm_of(config, trial).conserves
     kept = {
         "layer": all(int(masks[k].sum()) == count for k, count in trial.counts),
         "total": nnz == trial.nnz,
+        "remainder": all(
+            0 <= count - int(masks[k].sum()) < masks[k].shape[-1]
+            for k, count in trial.counts
+        ),
         "nothing": True,
     }
-    kept["end"] = kept["layer"]
+    kept["end"], kept["total_end"] = kept["layer"], kept["total"]
     if not kept[conserves]:
         raise RuntimeError(
             f"{trial.method} ended with {nnz:,} weights instead of {trial.nnz:,}, or "
@@ -243,7 +259,7 @@ def _trial_record(
 
 def _train_flops(config: Config, trial: Trial, counts: list[int]) -> int | None:
     """FLOPs of the training; None where the number of weights changes on the way."""
-    if make_algorithm(config, trial.method)(0.0, 0).conserves in ("end", "nothing"):
+    if algorithm_of(config, trial).conserves not in ("layer", "total"):
         return None
     return flops.train_flops(
         growth(config, trial.method),
@@ -262,9 +278,3 @@ def _effective(masks: list[np.ndarray]) -> int | None:
         for one, other in itertools.pairwise(masks)
     )
     return effective(masks, biases=True).parameters if fits else None
-
-
-def _natural(layer: str) -> list[int | str]:
-    """Sorts Dense_10 behind Dense_9: layers in the order of the forward pass."""
-    parts = re.split(r"(\d+)", layer)
-    return [int(part) if part.isdigit() else part for part in parts]

@@ -19,6 +19,19 @@ from sparse_search.train.trials import Trial, check, single_trial, trial_from_js
 
 _CHUNK = "single"
 
+_TOPOLOGY = (
+    "nnz",
+    "density",
+    "dropped",
+    "grown",
+    "turnover",
+    "exploration",
+    "effective_parameters",
+    "dead_neurons",
+    "gradient_norm_on",
+    "gradient_norm_off",
+)
+
 
 def load_dataset(config: Config) -> Dataset:
     """The data set of a config."""
@@ -136,5 +149,12 @@ class _Board:
                     if value is not None:
                         tag = f"{metric}/{name}"
                         self._writer.add_scalar(tag, value, record["step"])
-            self._writer.add_scalar("sparsity/grown", record["grown"], record["step"])
-            self._writer.add_scalar("sparsity/nnz", record["nnz"], record["step"])
+            for name in _TOPOLOGY:
+                if record[name] is not None:
+                    self._writer.add_scalar(
+                        f"topology/{name}", record[name], record["step"]
+                    )
+            for layer, values in record["layers"].items():
+                for name in ("nnz", "density", "exploration", "fan_in_spread"):
+                    tag = f"{name}/{layer}"
+                    self._writer.add_scalar(tag, values[name], record["step"])

@@ -19,12 +19,27 @@ class TrainState(NamedTuple):
         opt_state: of the optimizer; zero, or as new, off the masks.
         sparse: the algorithm's state, with the masks.
         step: gradients so far, those of rewires included.
+        saved: the optimizer state that a rewinding algorithm goes back to; None for
+            all others.
     """
 
     params: Params
     opt_state: Any
     sparse: Any
     step: Int[Array, ""]
+    saved: Any = None
+
+
+def begin(
+    params: Params,
+    sparse: Any,
+    algorithm: SparseAlgorithm,
+    optimizer: optax.GradientTransformation,
+) -> TrainState:
+    """The state before the first step, from what the algorithm's `init` made."""
+    opt_state = optimizer.init(params)
+    saved = opt_state if algorithm.trainings > 1 else None
+    return TrainState(params, opt_state, sparse, jnp.int32(0), saved)
 
 
 def apply_gradients(
@@ -41,7 +56,7 @@ def apply_gradients(
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     params = trees.apply_masks(params, sparse.masks)
-    return TrainState(params, opt_state, sparse, state.step + 1)
+    return TrainState(params, opt_state, sparse, state.step + 1, state.saved)
 
 
 def rewire(
@@ -53,20 +68,34 @@ def rewire(
 ) -> tuple[TrainState, Info]:
     """Let the algorithm change the masks; what it dropped or grew is as new.
 
-    The optimizer state of changed entries returns to what `optimizer.init` gives.
+    The optimizer state of changed entries returns to what `optimizer.init` gives; where
+    the algorithm rewinds, that of all others to what was saved.
     """
     params, sparse, info = algorithm.rewire(key, state.params, grads, state.sparse)
     changed = trees.map_sparse(
         lambda old, new: old != new, state.sparse.masks, sparse.masks
     )
+    opt_state, saved = state.opt_state, state.saved
+    if info.rewind is not None:
+        saved = _choose(info.snapshot, opt_state, saved)
+        opt_state = _choose(info.rewind, saved, opt_state)
+        # What was saved is not as new where weights were dropped since.
+        changed = trees.map_sparse(
+            lambda new, changed: changed | (info.rewind & ~new), sparse.masks, changed
+        )
     opt_state = trees.map_belonging(
         lambda changed, old, new: jnp.where(changed, new, old),
         changed,
         params,
-        state.opt_state,
+        opt_state,
         optimizer.init(params),
     )
-    return TrainState(params, opt_state, sparse, state.step + 1), info
+    info = info._replace(snapshot=None, rewind=None)  # what was asked for is done
+    return TrainState(params, opt_state, sparse, state.step + 1, saved), info
+
+
+def _choose(pred: Any, yes: Any, no: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(pred, a, b), yes, no)
 
 
 def loss_and_hits(

@@ -4,6 +4,7 @@ Nothing is computed here but counts and shapes; `lanes` has the programs.
 """
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,15 +13,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from sparse_search import build, trees
+from sparse_search import algorithms, build, trees
+from sparse_search.algorithms import schedules
 from sparse_search.algorithms.base import SparseAlgorithm, no_rewire
 from sparse_search.config import Config
 from sparse_search.costs import flops
 from sparse_search.data.dataset import Dataset
-from sparse_search.errors import UserError
-from sparse_search.masks import allocations
+from sparse_search.errors import UserError, nearest
+from sparse_search.masks import allocations, patterns
 from sparse_search.records import SMALL_DENSE
 from sparse_search.train import optimizer
+from sparse_search.train.rounds import rewire_is_due
 from sparse_search.types import Scalar
 
 Shapes = dict[str, tuple[int, ...]]
@@ -70,7 +73,8 @@ class Trial:
     def point(self) -> str:
         """The trial's name without its seed: unique, and fit for a file name."""
         layout = f"w{self.width}-d{self.depth}"
-        parts = [self.method, layout, self.allocation, f"n{self.nnz}"]
+        pattern = "" if self.pattern == "unstructured" else self.pattern
+        parts = [self.method, layout, self.allocation, pattern, f"n{self.nnz}"]
         if self.structure == SMALL_DENSE:
             parts = [SMALL_DENSE, layout, f"n{self.nnz}"]
         return "-".join([*filter(None, parts), f"lr{self.learning_rate!r}"])
@@ -83,7 +87,13 @@ class Trial:
     @property
     def group(self) -> str:
         """Trials of one group share their programs: the compile key."""
-        return f"{self.method}-w{self.width}-d{self.depth}"
+        scope = "" if self.scope == "layer" else f"-{self.scope}"
+        return f"{self.method}-w{self.width}-d{self.depth}{scope}"
+
+    @property
+    def scope(self) -> str:
+        """Whether the method keeps every layer's number, or compares all layers."""
+        return self.allocation if self.allocation in allocations.ACROSS else "layer"
 
 
 def trial_from_json(fields: dict[str, Any]) -> Trial:
@@ -161,11 +171,27 @@ def make_trial(
     sizes = {k: math.prod(s) for k, s in shapes.items()}
     total = sum(sizes.values())
     dense = method == "dense"
+    scope = allocation if allocation in allocations.ACROSS else "layer"
+    make = make_algorithm(config, method, scope)  # before anything is trained
     if budget is None or (dense and structure is None):
         budget = total
-    counts = sizes if dense else allocations.allocate(allocation, shapes, budget)
-    layout = f"w{width} d{depth}" + ("" if dense else f" {allocation}")
-    make_algorithm(config, method)  # names are checked before anything is trained
+    counts = sizes
+    if not dense:
+        made = make(0.0, 0)
+        given = config.sparsity.layer_nnz
+        counts = allocations.allocate(allocation, shapes, budget, given)
+        counts = patterns.reach(made.pattern, shapes, counts)
+        if made.conserves in ("end", "total_end") and not rewires(config, method):
+            raise UserError(
+                f"The method {method!r} comes to its number of weights when it "
+                f"rewires, but config.sparsity.rewire_until="
+                f"{config.sparsity.rewire_until} of {config.steps} steps leaves no "
+                "rewire."
+            )
+    named = config.sparsity.pattern
+    pattern = "" if named == "unstructured" else named
+    parts = [f"w{width} d{depth}", *([] if dense else [allocation, pattern])]
+    layout = " ".join(filter(None, parts))
     return Trial(
         structure=structure or f"{method} {layout}",
         method=method,
@@ -175,7 +201,7 @@ def make_trial(
         pattern="dense" if dense else config.sparsity.pattern,
         learning_rate=learning_rate,
         seed=seed,
-        budget=budget,
+        budget=sum(counts.values()) if budget is None else budget,
         counts=tuple(counts.items()),
         sizes=tuple(sizes[k] for k in counts),
     )
@@ -184,6 +210,7 @@ def make_trial(
 def single_trial(config: Config, dataset: Dataset) -> Trial:
     """The trial of a config without a search."""
     sparsity = config.sparsity
+    check_options(config, [sparsity.method])
     budget = sparsity.nnz or None
     if budget is None:
         shapes = parameter_shapes(
@@ -229,33 +256,92 @@ def rewire_until(config: Config) -> int:
     return round(config.sparsity.rewire_until * config.steps)
 
 
+def _method(config: Config, method: str) -> Callable[..., SparseAlgorithm]:
+    return build.factory("The method", method, build.ALGORITHMS)
+
+
+def _takes(make: Callable[..., Any]) -> list[str]:
+    return list(inspect.signature(make).parameters)
+
+
 def make_algorithm(
-    config: Config, method: str
-) -> Callable[[Scalar, Scalar], SparseAlgorithm]:
-    """The algorithm of a method and the config's pattern.
+    config: Config, method: str, scope: str = "layer"
+) -> Callable[..., SparseAlgorithm]:
+    """The algorithm of a method, with the config's pattern, schedule and options.
 
     Returns:
-        A function of the drop fraction and the step at which rewiring ends.
+        A function of the drop fraction, the step at which rewiring ends, and, by name,
+        the loss and the output that some need (see `rounds.Spec`).
 
     Raises:
-        UserError: a name is not known, or the factory does not make an algorithm.
+        UserError: a name is not known, the method does not take what the config asks
+            for, or the factory does not make an algorithm.
     """
-    make = build.factory("The method", method, build.ALGORITHMS)
-    pattern = config.sparsity.pattern
-    select = build.factory("config.sparsity.pattern", pattern, build.PATTERNS)
+    make = _method(config, method)
+    takes, sparsity = _takes(make), config.sparsity
+    pattern = build.pattern(sparsity.pattern)
+    known: dict[str, Any] = {"every": sparsity.rewire_every, "pattern": pattern}
+    refused = {
+        "pattern": f"the pattern {sparsity.pattern!r}: its masks have a form of their "
+        "own"
+        if sparsity.pattern != "unstructured" and method != "dense"
+        else "",
+        "scope": f"the allocation {scope!r}: it does not compare weights of all layers"
+        if scope != "layer"
+        else "",
+        "schedule": f"config.sparsity.drop_schedule={sparsity.drop_schedule!r}"
+        if sparsity.drop_schedule and method in build.ALGORITHMS
+        else "",
+    }
+    if sparsity.drop_schedule:
+        known["schedule"] = schedules.shape(sparsity.drop_schedule)
+    if "scope" in takes:
+        known["scope"] = scope
+    for name, what in refused.items():
+        needs_none = name == "schedule" and "drop_fraction" not in takes
+        if what and name not in takes and not needs_none:
+            raise UserError(f"The method {method!r} cannot have {what}.")
+    known |= {k: v for k, v in sparsity.options.items() if k in takes}
+
+    def made(
+        drop_fraction: Scalar, until: Scalar, **probes: Callable[..., Any] | None
+    ) -> SparseAlgorithm:
+        return algorithms.complete(
+            make, drop_fraction=drop_fraction, until=until, **known, **probes
+        )
+
     try:
-        made = make(0.0, 0, select)
+        algorithm = made(0.0, 0, loss=None, output=None)
+    except UserError as error:
+        raise UserError(f"The method {method!r}: {error}") from None
     except Exception as error:
         raise UserError(
-            f"The method {method!r} cannot be made with (drop_fraction, until, select):"
-            f" {type(error).__name__}: {error}."
+            f"The method {method!r} cannot be made: {type(error).__name__}: {error}."
         ) from error
-    if not isinstance(made, SparseAlgorithm):
+    if not isinstance(algorithm, SparseAlgorithm):
         raise UserError(
-            f"The method {method!r} made {type(made).__name__}: {made!r}; it must "
-            "make an algorithms.base.SparseAlgorithm."
+            f"The method {method!r} made {type(algorithm).__name__}: {algorithm!r}; it "
+            "must make an algorithms.base.SparseAlgorithm."
         )
-    return lambda drop_fraction, until: make(drop_fraction, until, select)
+    return made
+
+
+def check_options(config: Config, methods: Sequence[str]) -> None:
+    """Raise a `UserError` for an option that none of the methods takes."""
+    taken = {name for m in methods for name in _takes(_method(config, m))}
+    free = sorted(taken - {"drop_fraction", "until", "every", "pattern", "scope"})
+    for name in config.sparsity.options:
+        if name not in free:
+            raise UserError(
+                f"config.sparsity.options.{name} is not an argument of "
+                f"{', '.join(methods)}, which take {', '.join(free) or 'none'}."
+                f"{nearest(name, free)}"
+            )
+
+
+def algorithm_of(config: Config, trial: Trial) -> SparseAlgorithm:
+    """A trial's algorithm, to look at what it declares."""
+    return make_algorithm(config, trial.method, trial.scope)(0.0, 0)
 
 
 def growth(config: Config, method: str) -> flops.Growth:
@@ -275,6 +361,13 @@ def rewires(config: Config, method: str) -> int:
     """How many rounds end in a rewire, which takes the place of a weight update."""
     if growth(config, method) == "none":
         return 0
-    every = config.sparsity.rewire_every
-    ends = range(every, config.steps + 1, every)
-    return sum(end - 1 < rewire_until(config) for end in ends)
+    every, until = config.sparsity.rewire_every, rewire_until(config)
+    last = jnp.arange(every, config.steps + 1, every) - 1
+    due = rewire_is_due(last, every, until, config.sparsity.interval_growth)
+    return int(jnp.sum(due))
+
+
+def updates(config: Config, trial: Trial) -> int:
+    """The weight updates of a trial, of each training where several follow."""
+    made = config.steps - rewires(config, trial.method)
+    return made // algorithm_of(config, trial).trainings

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from sparse_search import build, trees
-from sparse_search.algorithms import schedules
 from sparse_search.algorithms.base import Info
 from sparse_search.algorithms.rigl import rigl
 from sparse_search.algorithms.set_ import set_
 from sparse_search.config import Optimizer
 from sparse_search.errors import UserError
-from sparse_search.masks.patterns import unstructured
+from sparse_search.masks.patterns import UNSTRUCTURED
 from sparse_search.testing import algorithms as suite
 from sparse_search.testing.programs import scope_outside_cond
 from sparse_search.testing.subject import Subject
@@ -59,12 +58,12 @@ PARAMS = {
     "kernel": jnp.asarray(np.random.default_rng(1).normal(size=(7, 6)), "float32")
 }
 COUNTS = [{"kernel": 20}]
-GOOD = rigl(schedules.constant(0.3))
+GOOD = rigl(schedule="constant")
 
 
 def broken(algorithm=GOOD, **functions):
     algorithm = algorithm._replace(**functions)
-    return Subject(lambda *args: algorithm, params=PARAMS, counts=COUNTS)
+    return Subject(lambda: algorithm, params=PARAMS, counts=COUNTS)
 
 
 def changed(name, change):
@@ -97,8 +96,8 @@ def loses_one(key, params, grads, state):
     return trees.apply_masks(params, after.masks), after, info
 
 
-def same_key(key, scores, count, where):
-    return unstructured.select(jax.random.key(7), scores, count, where)
+def same_key(key, *args):
+    return UNSTRUCTURED.exchange(jax.random.key(7), *args)
 
 
 @jax.custom_batching.custom_vmap
@@ -163,7 +162,7 @@ BROKEN = {
     ),
     "the key is not looked at": (
         suite.check_seeds,
-        lambda: broken(set_(schedules.constant(0.3), same_key)),
+        lambda: broken(set_(pattern=UNSTRUCTURED._replace(exchange=same_key))),
         "four keys grew the same",
     ),
     "the state changes type": (

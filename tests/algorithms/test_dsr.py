@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from layer_by_hand import WEIGHTS
 
-from sparse_search.algorithms import schedules
 from sparse_search.algorithms.dsr import DSRState, dsr
 
 SMALL = np.array([[1.0, 0.1], [0.0, 0.0]], np.float32)
@@ -14,7 +13,7 @@ def rewire(threshold, fraction, small=SMALL, seed=0):
     params = {"a": jnp.asarray(WEIGHTS), "b": jnp.asarray(small)}
     masks = jax.tree.map(lambda p: p != 0, params)
     state = DSRState(masks, jnp.int32(4), jnp.float32(threshold))
-    algorithm = dsr(schedules.constant(fraction))
+    algorithm = dsr(fraction)
     return jax.jit(algorithm.rewire)(jax.random.key(seed), params, params, state)
 
 

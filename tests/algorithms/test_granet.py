@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from layer_by_hand import GRADS, WEIGHTS
 
-from sparse_search.algorithms import schedules
 from sparse_search.algorithms.gradual import gradual
 from sparse_search.algorithms.granet import ShrinkingState, granet
 
@@ -19,10 +18,8 @@ def rewire(fraction, until=38):
     params = {"kernel": jnp.asarray(FULL)}
     masks = {"kernel": jnp.asarray(FULL != 0)}
     # Gradients 0 to 9: the last feeds the first rewire, the next one comes at 19.
-    state = ShrinkingState(
-        masks, jnp.int32(9), jnp.int32(-1), {"kernel": 10}, {"kernel": 2}
-    )
-    algorithm = granet(until, schedules.constant(fraction))
+    state = ShrinkingState(masks, jnp.int32(9), {"kernel": 10}, {"kernel": 2})
+    algorithm = granet(fraction, until, every=10, schedule="constant")
     grads = {"kernel": jnp.asarray(GRADS)}
     return jax.jit(algorithm.rewire)(jax.random.key(0), params, grads, state)
 
@@ -36,7 +33,7 @@ def test_a_rewire_by_hand():
     expected[0, 0], expected[1, 3], expected[2, 3] = 0.9, -0.8, 0.7
     assert np.asarray(params["kernel"]).tolist() == expected.tolist()
     assert (int(info.dropped["kernel"]), int(info.grown["kernel"])) == (7, 0)
-    assert (int(state.step), int(state.rewired)) == (10, 9)
+    assert int(state.step) == 10
 
 
 def test_what_is_regenerated_starts_at_zero():
@@ -56,14 +53,14 @@ def test_the_last_rewire_leaves_the_final_count(until):
 
 @pytest.mark.parametrize("density, begun", [(0.5, 6), (0.1, 4), (1.0, 12), (0.51, 7)])
 def test_the_density_at_the_beginning(density, begun):
-    algorithm = granet(100, schedules.constant(0.3), density)
+    algorithm = granet(0.3, 100, initial_density=density)
     params = {"kernel": jnp.asarray(WEIGHTS) + 2}
     _, state = algorithm.init(jax.random.key(0), params, {"kernel": 4})
     assert int(state.masks["kernel"].sum()) == begun
 
 
 def test_gradual_pruning_keeps_the_largest_of_all():
-    algorithm = gradual(until=20)
+    algorithm = gradual(until=20, every=5)
     rng = np.random.default_rng(0)
     params = {"kernel": jnp.asarray(rng.normal(size=(8, 10)), jnp.float32)}
     dense = np.asarray(params["kernel"])

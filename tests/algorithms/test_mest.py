@@ -1,10 +1,11 @@
 import numpy as np
 from layer_by_hand import WEIGHTS, jit_rewire
 
-from sparse_search.algorithms import schedules
 from sparse_search.algorithms.mest import mest
 
-rewire = jit_rewire(lambda fraction: mest(schedules.constant(fraction), 0.1))
+rewire = jit_rewire(
+    lambda fraction: mest(fraction, schedule="constant", gradient_weight=0.1)
+)
 
 
 def test_a_rewire_by_hand():

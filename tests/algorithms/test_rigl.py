@@ -5,12 +5,11 @@ import optax
 import pytest
 from layer_by_hand import GRADS, WEIGHTS, jit_rewire, state_of
 
-from sparse_search.algorithms import schedules
 from sparse_search.algorithms.rigl import rigl
 from sparse_search.train import step
 from sparse_search.train.step import TrainState
 
-rewire = jit_rewire(lambda fraction: rigl(schedules.constant(fraction)))
+rewire = jit_rewire(lambda fraction: rigl(fraction, schedule="constant"))
 
 # Half of six are exchanged. The smallest are -0.1, 0.2 and 0.3; the largest gradients
 # off the other three are 8, -7 and -6. The 8 belongs to the 0.2 that was dropped, so
@@ -44,7 +43,7 @@ def test_optimizer_state_returns_to_new_only_where_something_changed():
     trace = jax.tree.map(lambda p: jnp.asarray(np.where(mask, 5.0, 0.0)), params)
     opt_state = jax.tree.map(lambda _: trace["kernel"], optimizer.init(params))
     state = TrainState(params, opt_state, state_of({"kernel": mask}), jnp.int32(3))
-    algorithm = rigl(schedules.constant(0.5))
+    algorithm = rigl(0.5, schedule="constant")
     rewired = jax.jit(
         lambda state, grads: step.rewire(
             jax.random.key(0), state, grads, algorithm, optimizer
@@ -150,7 +149,7 @@ def test_nothing_is_exchanged_after_the_end():
     @jax.jit
     def at(now):
         state = state_of({"kernel": WEIGHTS != 0}, now)
-        algorithm = rigl(schedules.cosine(0.5, until=75))
+        algorithm = rigl(0.5, until=75)
         params_, state, info = algorithm.rewire(key, params, grads, state)
         return params_["kernel"], state.masks["kernel"], info.grown["kernel"]
 
@@ -161,5 +160,5 @@ def test_nothing_is_exchanged_after_the_end():
 
 
 def test_it_declares_what_it_needs():
-    algorithm = rigl(schedules.constant(0.3))
+    algorithm = rigl()
     assert algorithm.dense_gradient == "rewire" and algorithm.conserves == "layer"

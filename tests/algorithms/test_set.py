@@ -5,12 +5,11 @@ import optax
 from layer_by_hand import GRADS, WEIGHTS, jit_rewire
 from scipy.stats import chi2
 
-from sparse_search.algorithms import schedules
 from sparse_search.algorithms.set_ import set_
 from sparse_search.models.mlp import MLP
 from sparse_search.train import rounds
 
-rewire = jit_rewire(lambda fraction: set_(schedules.constant(fraction)))
+rewire = jit_rewire(lambda fraction: set_(fraction))
 
 # Half of six are exchanged: -0.1, 0.2 and 0.3 are the closest to zero.
 KEPT = np.array([[1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 1]], bool)
@@ -37,7 +36,7 @@ def test_the_gradient_is_not_looked_at():
     first = rewire(fraction=0.5)
     second = rewire(grads=np.full_like(GRADS, np.nan), fraction=0.5)
     assert (first[1] == second[1]).all() and first[0].tobytes() == second[0].tobytes()
-    assert set_(schedules.constant(0.3)).dense_gradient == "never"
+    assert set_(0.3).dense_gradient == "never"
 
 
 def test_a_dense_layer_passes_unchanged():
@@ -51,7 +50,7 @@ def test_rewiring_stops_at_its_step_in_every_lane():
     train = rounds.make_train(
         rounds.Spec(
             model=MLP((), 4),
-            algorithm=lambda drop, until: set_(schedules.constant(drop)),
+            algorithm=lambda drop, until, **probes: set_(drop),
             optimizer=lambda rate, decay, steps: optax.sgd(rate),
             round_steps=3,
             scale=255.0,
@@ -79,20 +78,23 @@ def test_rewiring_stops_at_its_step_in_every_lane():
         )
 
     hypers = jax.tree.map(lambda *xs: np.stack(xs), *map(hyper, lanes))
-    state = jax.jit(jax.vmap(train.init, in_axes=(0, None)))(hypers, params)
+    init = jax.jit(jax.vmap(train.init, in_axes=(0, None, None, None)))
+    state = init(hypers, params, jnp.arange(4), examples)
     step = jax.jit(jax.vmap(train.round, in_axes=(0, 0, None, None, None)))
     rows = jnp.asarray(rng.integers(0, 16, (3, 4)), jnp.int32)
     grew, masks = [], []
     for _ in range(4):
-        masks.append(jax.tree.map(np.asarray, state.sparse.masks))
+        masks.append(jax.tree.map(np.asarray, state.train.sparse.masks))
         state, metrics = step(hypers, state, rows, jnp.arange(16, 20), examples)
-        grew.append((np.asarray(metrics.grown) > 0).tolist())
-        assert (np.asarray(metrics.nnz) == 12).all()
+        grew.append((np.asarray(metrics.topology.grown) > 0).tolist())
+        assert (np.asarray(metrics.topology.nnz) == 12).all()
     assert grew == [[True] * 3, [False, True, True], [False, False, True], [False] * 3]
     # A round that does not rewire makes a weight update instead.
-    assert np.asarray(state.step).tolist() == [12, 12, 12]
-    assert np.asarray(state.sparse.step).tolist() == [12, 12, 12]
+    assert np.asarray(state.train.step).tolist() == [12, 12, 12]
+    assert np.asarray(state.train.sparse.step).tolist() == [12, 12, 12]
     for last, now in zip(
-        jax.tree.leaves(masks[-1]), jax.tree.leaves(state.sparse.masks), strict=True
+        jax.tree.leaves(masks[-1]),
+        jax.tree.leaves(state.train.sparse.masks),
+        strict=True,
     ):
         assert (last == np.asarray(now)).all()

@@ -3,7 +3,6 @@ import jax.numpy as jnp
 import numpy as np
 from layer_by_hand import GRADS, WEIGHTS
 
-from sparse_search.algorithms import schedules
 from sparse_search.algorithms.snfs import SNFSState, snfs
 
 SMALL = np.array([[1.0, 2.0], [0.0, 0.0]], np.float32)
@@ -15,7 +14,7 @@ def rewire(small_grads, beta=0.5, fraction=0.5):
     masks = {"a": params["a"] != 0, "b": params["b"] != 0, "bias": None}
     momentum = {"a": jnp.zeros((3, 4)), "b": jnp.zeros((2, 2)), "bias": None}
     state = SNFSState(masks, jnp.int32(4), momentum)
-    algorithm = snfs(schedules.constant(fraction), beta)
+    algorithm = snfs(fraction, schedule="constant", beta=beta)
     grads["bias"] = jnp.ones(2)
     return jax.jit(algorithm.rewire)(jax.random.key(0), params, grads, state)
 
@@ -49,7 +48,7 @@ def test_weights_move_between_layers():
 
 
 def test_momentum_is_the_running_mean_of_dense_gradients():
-    algorithm = snfs(schedules.constant(0.5), beta=0.75)
+    algorithm = snfs(0.5, schedule="constant", beta=0.75)
     params, state = algorithm.init(
         jax.random.key(0), {"kernel": jnp.asarray(WEIGHTS)}, {"kernel": 6}
     )

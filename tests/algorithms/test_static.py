@@ -7,6 +7,7 @@ from scipy.stats import chi2
 
 from sparse_search.algorithms.base import nnz, no_rewire
 from sparse_search.algorithms.static import static
+from sparse_search.masks.patterns import UNSTRUCTURED
 from sparse_search.train import step
 from sparse_search.train.step import TrainState
 
@@ -36,7 +37,8 @@ def test_masks_have_the_counts_and_dense_leaves_none():
 
 def test_initial_weights_are_scaled_to_the_fan_in_that_is_left():
     mask = np.array([[1, 0, 0, 1], [1, 0, 1, 1], [1, 0, 0, 0]], bool)
-    params, _ = static(lambda key, scores, count, where: mask).init(
+    given = UNSTRUCTURED._replace(select=lambda key, scores, count, where: mask)
+    params, _ = static(given).init(
         jax.random.key(0), {"kernel": jnp.full((3, 4), 2.0)}, {"kernel": 6}
     )
     # Of three inputs the neurons keep 3, 0, 1 and 2.

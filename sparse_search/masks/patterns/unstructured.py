@@ -1,14 +1,15 @@
 """The unstructured pattern: any entries may be stored."""
 
-from sparse_search.masks import topk
-from sparse_search.types import Array, Bool, Float, Int, Key
+import math
+
+from sparse_search.keys import subkey
+from sparse_search.masks import counting, topk
+from sparse_search.masks.patterns.base import Count, Pattern, Scores, Shape
+from sparse_search.types import Array, Bool, Key
 
 
 def select(
-    key: Key,
-    scores: Float[Array, "*s"] | None,
-    count: Int[Array, ""] | int,
-    where: Bool[Array, "*s"],
+    key: Key, scores: Scores, count: Count, where: Bool[Array, "*s"]
 ) -> Bool[Array, "*s"]:
     """Select exactly `count` entries of `where`: the largest scores, or at random.
 
@@ -21,3 +22,25 @@ def select(
     if scores is None:
         return topk.select_random(key, count, where)
     return topk.select(key, scores, count, where)
+
+
+def exchange(
+    key: Key,
+    mask: Bool[Array, "*s"],
+    keep: Scores,
+    kept: Count,
+    grow: Scores,
+    count: Count,
+) -> Bool[Array, "*s"]:
+    """Keep exactly `kept` entries of a mask and grow others, up to `count`."""
+    rest = select(subkey(key, 0), keep, kept, mask)
+    missing = count - counting.count(rest)
+    return rest | select(subkey(key, 1), grow, missing, ~rest)
+
+
+def reach(shape: Shape, count: int) -> int:
+    """Any number up to the size."""
+    return min(count, math.prod(shape))
+
+
+UNSTRUCTURED = Pattern("unstructured", select, exchange, reach)
