@@ -11,8 +11,8 @@ All weights are kept and updated; the forward pass sees the largest of every gro
 
 so that what is not seen decays, and masks settle. Made for N:M, it takes any pattern.
 
-Departures from the paper: E follows the magnitudes every ΔT steps, where the paper
-finds it anew at every step; at the last rewire what is not seen is given up.
+Departures from the paper: E is found from the weights before the last update, so that
+a step selects once; at the last rewire what is not seen is given up.
 """
 
 from typing import NamedTuple
@@ -31,8 +31,10 @@ from sparse_search.algorithms.base import (
     is_last,
 )
 from sparse_search.algorithms.pruning import keep_largest
+from sparse_search.keys import subkey
+from sparse_search.masks.gate import cond_over_lanes
 from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
-from sparse_search.types import Array, Counts, Int, Key, Masks, Params, Scalar
+from sparse_search.types import Array, Bool, Counts, Int, Key, Masks, Params, Scalar
 
 
 class SRSTEState(NamedTuple):
@@ -43,12 +45,14 @@ class SRSTEState(NamedTuple):
         step: how many gradients it has seen, those of rewires included.
         counts: the nnz of every sparse layer that the forward pass sees.
         forward: E.
+        ended: whether E stays.
     """
 
     masks: Masks
     step: Int[Array, ""]
     counts: Counts
     forward: Masks
+    ended: Bool[Array, ""]
 
 
 def sr_ste(
@@ -66,14 +70,17 @@ def sr_ste(
         penalty: λ.
     """
 
-    def seen(key: Key, params: Params, masks: Masks, counts: Counts) -> Masks:
+    def seen(step: Array, params: Params, masks: Masks, counts: Counts) -> Masks:
         scores = trees.map_sparse(lambda _, p: jnp.abs(p), masks, params)
-        return keep_largest(key, scores, masks, counts, pattern)
+        ties = subkey(jax.random.key(0), step)
+        return keep_largest(ties, scores, masks, counts, pattern)
 
     def init(key: Key, params: Params, counts: Counts) -> tuple[Params, SRSTEState]:
+        del key
         counts, masks = integers(counts), all_masks(params, counts)
-        forward = seen(key, params, masks, counts)
-        return params, SRSTEState(masks, jnp.zeros((), jnp.int32), counts, forward)
+        zero, no = jnp.zeros((), jnp.int32), jnp.zeros((), bool)
+        forward = seen(zero, params, masks, counts)
+        return params, SRSTEState(masks, zero, counts, forward, no)
 
     def view(params: Params, state: SRSTEState) -> Params:
         return trees.apply_masks(params, state.forward)
@@ -86,16 +93,23 @@ def sr_ste(
             return jnp.where(mask, grad + pull.astype(grad.dtype), 0)
 
         kept = trees.map_sparse(layer, state.forward, state.masks, grads, params)
-        return trees.where_sparse(kept, grads), state._replace(step=state.step + 1)
+        forward = cond_over_lanes(
+            state.ended,
+            lambda: state.forward,
+            lambda: seen(state.step, params, state.masks, state.counts),
+        )
+        new = state._replace(step=state.step + 1, forward=forward)
+        return trees.where_sparse(kept, grads), new
 
     def rewire(
         key: Key, params: Params, grads: Params, state: SRSTEState
     ) -> tuple[Params, SRSTEState, Info]:
-        del grads
-        forward = seen(key, params, state.masks, state.counts)
+        del key, grads
+        forward = seen(state.step, params, state.masks, state.counts)
         last = is_last(state.step, every, until)
         masks = jax.tree.map(lambda a, b: jnp.where(last, a, b), forward, state.masks)
-        new = SRSTEState(masks, state.step + 1, state.counts, forward)
+        ended = state.ended | last
+        new = SRSTEState(masks, state.step + 1, state.counts, forward, ended)
         info = exchanged_info(state.masks, masks)
         return trees.apply_masks(params, masks), new, info
 

@@ -9,7 +9,7 @@ import re
 
 from sparse_search.errors import UserError, nearest
 from sparse_search.masks.patterns.base import Pattern, reach
-from sparse_search.masks.patterns.block import CHANNEL, block
+from sparse_search.masks.patterns.blocks import CHANNEL, block
 from sparse_search.masks.patterns.fan_in import FAN_IN
 from sparse_search.masks.patterns.n_m import n_m
 from sparse_search.masks.patterns.unstructured import UNSTRUCTURED

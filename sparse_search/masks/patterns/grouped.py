@@ -18,6 +18,8 @@ from sparse_search.masks import bijection, topk
 from sparse_search.masks.patterns.base import Count, Scores
 from sparse_search.types import Array, Bool, Int, Key, UInt
 
+_SMALL = 16  # members of a group up to which they are compared with each other
+
 
 class Layout(NamedTuple):
     """How an array is cut into groups.
@@ -121,9 +123,12 @@ def _largest(
     word = topk.sortable(scores)
     values = word.values.reshape(layout.split)
     candidates = where.reshape(layout.split)
-    least = _kth(values, word.bits, quota, candidates, layout)
-    above = candidates & (values > least)
-    ties = candidates & (values == least)
+    if math.prod(layout.split[axis] for axis in layout.axes) <= _SMALL:
+        above, ties = _compared(values, quota, candidates, layout)
+    else:
+        least = _kth(values, word.bits, quota, candidates, layout)
+        above = candidates & (values > least)
+        ties = candidates & (values == least)
     remaining = quota - jnp.sum(above, layout.axes, jnp.int32, keepdims=True)
     equal = jnp.sum(ties, layout.axes, jnp.int32, keepdims=True)
     chosen = jax.lax.cond(
@@ -172,6 +177,27 @@ def _smallest_ranks(
         candidates = candidates & (values == least)
         quota = quota - jnp.sum(above, layout.axes, jnp.int32, keepdims=True)
     return chosen | (candidates & (quota > 0))
+
+
+def _compared(
+    values: UInt[Array, "*split"],
+    quota: Array,
+    candidates: Bool[Array, "*split"],
+    layout: Layout,
+) -> tuple[Bool[Array, "*split"], Bool[Array, "*split"]]:
+    """What is above every group's quota-th largest word, and equal to it.
+
+    By comparing the members of a group with each other: for small groups.
+    """
+    (axis,) = layout.axes
+    greater = equal = jnp.zeros(layout.split, jnp.int32)
+    for number in range(layout.split[axis]):
+        other = jax.lax.slice_in_dim(values, number, number + 1, axis=axis)
+        counts = jax.lax.slice_in_dim(candidates, number, number + 1, axis=axis)
+        greater += counts & (other > values)
+        equal += counts & (other == values)
+    above = candidates & (greater + equal <= quota)
+    return above, candidates & (greater < quota) & ~above
 
 
 def _kth(
