@@ -119,7 +119,7 @@ class Ours:
 
     def rewire_alone(self) -> Callable[[], Any]:
         """The rewire at the end of a round, by itself."""
-        hyper, state = jax.tree.map(lambda x: x[0], (self._hyper, self.state))
+        hyper, state = jax.tree.map(lambda x: x[0], (self._hyper, self.state.train))
 
         @jax.jit
         def rewire(hyper: Any, state: Any, grads: Any) -> Any:
