@@ -220,7 +220,12 @@ def _together(tree: Any) -> Any:
     def stack(leaf: Any) -> Any:
         if not isinstance(leaf, _Layers):
             return leaf
-        return None if leaf[0] is None else jnp.stack(leaf)
+        known = [layer for layer in leaf if layer is not None]
+        if not known:
+            return None
+        # Among masks: a dense layer beside sparse ones stores everything.
+        full = jnp.ones_like(known[0])
+        return jnp.stack([full if layer is None else layer for layer in leaf])
 
     return jax.tree.map(
         stack, tree, is_leaf=lambda x: x is None or isinstance(x, _Layers)

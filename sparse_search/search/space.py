@@ -13,6 +13,7 @@ from sparse_search import build
 from sparse_search.config import Config
 from sparse_search.data.dataset import Dataset
 from sparse_search.errors import UserError
+from sparse_search.masks.patterns import Unreachable
 from sparse_search.records import SMALL_DENSE
 from sparse_search.train.trials import (
     Trial,
@@ -99,18 +100,26 @@ def _sparse(config: Config, dataset: Dataset) -> Iterator[Trial | Skipped]:
                 f"its kernels hold {size:,} weights when dense",
             )
             continue
-        for seed in seeds:
-            yield make_trial(
-                config,
-                dataset,
-                method=method,
-                width=width,
-                depth=depth,
-                allocation=allocation,
-                learning_rate=rate,
-                seed=seed,
-                budget=budget,
-            )
+        try:
+            trials = [
+                make_trial(
+                    config,
+                    dataset,
+                    method=method,
+                    width=width,
+                    depth=depth,
+                    allocation=allocation,
+                    learning_rate=rate,
+                    seed=seed,
+                    budget=budget,
+                )
+                for seed in seeds
+            ]
+        except Unreachable as error:
+            name = f"{method} w{width} d{depth} {allocation} at {budget:,} weights"
+            yield Skipped(name, str(error))
+            continue
+        yield from trials
 
 
 def _small_dense(config: Config, dataset: Dataset) -> Iterator[Trial | Skipped]:

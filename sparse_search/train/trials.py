@@ -282,14 +282,16 @@ def make_algorithm(
     pattern = build.pattern(sparsity.pattern)
     known: dict[str, Any] = {"every": sparsity.rewire_every, "pattern": pattern}
     refused = {
-        "pattern": f"the pattern {sparsity.pattern!r}: its masks have a form of their "
-        "own"
+        "pattern": f"takes no pattern, and config.sparsity.pattern is "
+        f"{sparsity.pattern!r}"
         if sparsity.pattern != "unstructured" and method != "dense"
         else "",
-        "scope": f"the allocation {scope!r}: it does not compare weights of all layers"
+        "scope": f"keeps the number of every layer; the allocation {scope!r} is for "
+        f"{', '.join(m for m, f in build.ALGORITHMS.items() if 'scope' in _takes(f))}"
         if scope != "layer"
         else "",
-        "schedule": f"config.sparsity.drop_schedule={sparsity.drop_schedule!r}"
+        "schedule": "takes no schedule, and config.sparsity.drop_schedule is "
+        f"{sparsity.drop_schedule!r}"
         if sparsity.drop_schedule and method in build.ALGORITHMS
         else "",
     }
@@ -300,7 +302,7 @@ def make_algorithm(
     for name, what in refused.items():
         needs_none = name == "schedule" and "drop_fraction" not in takes
         if what and name not in takes and not needs_none:
-            raise UserError(f"The method {method!r} cannot have {what}.")
+            raise UserError(f"The method {method!r} {what}.")
     known |= {k: v for k, v in sparsity.options.items() if k in takes}
 
     def made(

@@ -13,7 +13,7 @@ from sparse_search.algorithms.rigl import rigl
 from sparse_search.algorithms.set_ import set_
 from sparse_search.config import Optimizer
 from sparse_search.errors import UserError
-from sparse_search.masks.patterns import UNSTRUCTURED
+from sparse_search.masks.patterns import UNSTRUCTURED, by_name
 from sparse_search.testing import algorithms as suite
 from sparse_search.testing.programs import scope_outside_cond
 from sparse_search.testing.subject import Subject
@@ -37,6 +37,47 @@ def test_an_optimizer_that_cannot_be_walked_is_refused(name):
 @pytest.mark.parametrize("name", build.ALGORITHMS)
 def test_contract(name, check):
     check(subject(name))
+
+
+OPTIONS = {
+    "rigl, summed gradients": ("rigl", {"batches": 2}),
+    "rigl, candidates": ("rigl", {"candidates": 1.5}),
+    "mest, soft bound": ("mest", {"soft_bound": 0.2}),
+    "granet, global": ("granet", {"scope": "global"}),
+    "gradual, lamp": ("gradual", {"scope": "lamp"}),
+    "magnitude, global": ("magnitude", {"scope": "global"}),
+    "lottery, early weights": ("lottery", {"scope": "global", "rewind_to": 0.01}),
+    "snip, global": ("snip", {"scope": "global"}),
+    "synflow, global": ("synflow", {"scope": "global", "iterations": 5}),
+}
+QUICK = (suite.check_init, suite.check_training, suite.check_end, suite.check_lanes)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_contract_with_options(name):
+    method, options = OPTIONS[name]
+    with_options = Subject(build.ALGORITHMS[method], **options)
+    for check in QUICK:
+        check(with_options)
+
+
+PATTERNS = [
+    *[("rigl", p) for p in ("2:4", "n:2@out", "fan_in", "channel", "block3x2")],
+    *[("gradual", p) for p in ("2:4", "fan_in", "block3x2")],
+    ("top_kast", "2:4"),
+]
+
+
+@pytest.mark.parametrize("method, name", PATTERNS)
+def test_contract_with_patterns(method, name):
+    pattern = by_name(name)
+    params = {"a": PARAMS["kernel"][:, :4].repeat(2, axis=0)[:8], "b": jnp.ones(4)}
+    counts = [{"a": pattern.reach((8, 4), 18), "b": None}]
+    of_pattern = Subject(
+        build.ALGORITHMS[method], params=params, counts=counts, pattern=pattern
+    )
+    for check in QUICK:
+        check(of_pattern)
 
 
 def test_contract_in_bfloat16():

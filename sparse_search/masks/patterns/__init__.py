@@ -8,13 +8,22 @@ inputs × outputs); `channel`; `fan_in`.
 import re
 
 from sparse_search.errors import UserError, nearest
-from sparse_search.masks.patterns.base import Pattern, reach
+from sparse_search.masks.patterns.base import Pattern, Unreachable, reach
 from sparse_search.masks.patterns.blocks import CHANNEL, block
 from sparse_search.masks.patterns.fan_in import FAN_IN
 from sparse_search.masks.patterns.n_m import n_m
 from sparse_search.masks.patterns.unstructured import UNSTRUCTURED
 
-__all__ = ["CHANNEL", "FAN_IN", "UNSTRUCTURED", "Pattern", "block", "n_m", "reach"]
+__all__ = [
+    "CHANNEL",
+    "FAN_IN",
+    "UNSTRUCTURED",
+    "Pattern",
+    "Unreachable",
+    "block",
+    "n_m",
+    "reach",
+]
 
 NAMED = {p.name: p for p in (UNSTRUCTURED, CHANNEL, FAN_IN)}
 

@@ -18,6 +18,10 @@ Count = Int[Array, ""] | int
 _TOLERANCE = 0.02
 
 
+class Unreachable(UserError):
+    """A pattern cannot have a number of weights, in a layer or in a network."""
+
+
 class Pattern(NamedTuple):
     """Which masks are allowed.
 
@@ -56,15 +60,15 @@ def reach(
         counts: of every sparse layer, as allocated.
 
     Raises:
-        UserError: a layer cannot have the pattern, or the total is more than 2 % below
-            that of `counts`.
+        Unreachable: a layer cannot have the pattern, or the total is more than 2 %
+            below that of `counts`.
     """
     found = {}
     for layer, shape in shapes.items():
         try:
             found[layer] = pattern.reach(shape, counts[layer])
         except UserError as error:
-            raise UserError(f"{layer}: {error}") from None
+            raise Unreachable(f"{layer}: {error}") from None
     left = sum(counts.values()) - sum(found.values())
     for layer in sorted(found, key=lambda name: found[name] - counts[name]):
         more = pattern.reach(shapes[layer], found[layer] + left)
@@ -72,7 +76,7 @@ def reach(
         found[layer] = more
     if left > _TOLERANCE * sum(counts.values()):
         total = sum(counts.values())
-        raise UserError(
+        raise Unreachable(
             f"The pattern {pattern.name!r} cannot have {total:,} weights in this "
             f"network; the nearest number below is {total - left:,}, more than "
             f"{_TOLERANCE:.0%} off."
