@@ -165,7 +165,11 @@ def _train(
         on_round=lines,
     )
     for name in ("trial", "status", "nnz", "parameters", "effective_parameters"):
-        print(f"{name + ':':22}{record[name]}")
+        print(f"{name + ':':22}{record[name]}", end="")
+        less = name == "nnz" and record["status"] != "failed"
+        if less and record["nnz"] != record["budget"]:
+            print(f" (the nearest that {record['budget']:,} weights allow)", end="")
+        print()
     for metric in ("loss", "accuracy"):
         for part in ("train", "valid", "test"):
             value = record[f"{part}_{metric}"]

@@ -13,6 +13,10 @@ class UserError(ValueError):
     """What was wrong, what is allowed, and the nearest valid value, in a sentence."""
 
 
+class Impossible(UserError):
+    """A combination that cannot work, where others of the same space may."""
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the allowed name closest to `name`, or ""."""
     matches = difflib.get_close_matches(str(name), list(allowed), n=1, cutoff=0.5)

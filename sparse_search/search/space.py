@@ -12,8 +12,7 @@ from typing import NamedTuple
 from sparse_search import build
 from sparse_search.config import Config
 from sparse_search.data.dataset import Dataset
-from sparse_search.errors import UserError
-from sparse_search.masks.patterns import Unreachable
+from sparse_search.errors import Impossible, UserError
 from sparse_search.records import SMALL_DENSE
 from sparse_search.train.trials import (
     Trial,
@@ -115,7 +114,7 @@ def _sparse(config: Config, dataset: Dataset) -> Iterator[Trial | Skipped]:
                 )
                 for seed in seeds
             ]
-        except Unreachable as error:
+        except Impossible as error:
             name = f"{method} w{width} d{depth} {allocation} at {budget:,} weights"
             yield Skipped(name, str(error))
             continue

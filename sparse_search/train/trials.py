@@ -19,7 +19,7 @@ from sparse_search.algorithms.base import SparseAlgorithm, no_rewire
 from sparse_search.config import Config
 from sparse_search.costs import flops
 from sparse_search.data.dataset import Dataset
-from sparse_search.errors import UserError, nearest
+from sparse_search.errors import Impossible, UserError, nearest
 from sparse_search.masks import allocations, patterns
 from sparse_search.records import SMALL_DENSE
 from sparse_search.train import optimizer
@@ -302,7 +302,7 @@ def make_algorithm(
     for name, what in refused.items():
         needs_none = name == "schedule" and "drop_fraction" not in takes
         if what and name not in takes and not needs_none:
-            raise UserError(f"The method {method!r} {what}.")
+            raise Impossible(f"The method {method!r} {what}.")
     known |= {k: v for k, v in sparsity.options.items() if k in takes}
 
     def made(

@@ -1,11 +1,13 @@
 """Every algorithm keeps the contract, and the suite notices one that does not."""
 
 import functools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import their_growth
 
 from sparse_search import build, trees
 from sparse_search.algorithms.base import Info
@@ -92,6 +94,12 @@ def test_one_call_checks_params_and_counts_of_the_user():
     suite.check_algorithm(make, params=params, counts=[{"a": 5, "b": None}])
     with pytest.raises(AssertionError, match=r"asked for .*43.* and made .*42"):
         suite.check_algorithm(make, params=params, counts=[{"a": 43, "b": None}])
+
+
+def test_a_stranger_s_algorithm_passes():
+    source = Path(their_growth.__file__).read_text()
+    assert len(source.splitlines()) < 100
+    suite.check_algorithm(their_growth.factory)
 
 
 # One small layer, so that every broken algorithm compiles in a moment.

@@ -120,7 +120,8 @@ def workers_of(parent):
 
 def test_a_user_s_own_algorithm_is_in_the_map(tmp_path):
     workdir = tmp_path / "map"
-    methods = "--config.space.methods=('static','their_algorithms:still')"
+    names = "'static','their_algorithms:still','their_growth:factory'"
+    methods = f"--config.space.methods=({names})"
     status, out, err = run(
         "search", *ARGUMENTS, methods, f"--workdir={workdir}", **HERE
     )
@@ -131,3 +132,5 @@ def test_a_user_s_own_algorithm_is_in_the_map(tmp_path):
     }
     for seed in (0, 1):  # the same functions: the same bits
         assert by_name["static", seed] == by_name["their_algorithms:still", seed]
+    table = (workdir / "report" / "curves.csv").read_text()
+    assert table.count("their_growth:factory w32 d2 er,") == 2  # seeds

@@ -213,3 +213,37 @@ def test_report_needs_no_jax(whole, tmp_path):
     assert (out / "curves.csv").read_bytes() == (
         whole / "report" / "curves.csv"
     ).read_bytes()
+
+
+def test_methods_by_name_and_combinations_that_cannot_work(tmp_path):
+    workdir = tmp_path / "map"
+    out = ok(
+        "search",
+        *ARGUMENTS,
+        f"--workdir={workdir}",
+        "--config.space.methods=('rigl','snip','lottery')",
+        "--config.space.allocations=('er','global')",
+        "--config.space.small_dense.depths=()",
+        "--config.space.budgets=(1440,)",
+        "--config.space.seeds=(0,)",
+    )
+    assert "The method 'rigl' keeps the number of every layer" in out
+    with open(workdir / "report" / "curves.csv") as file:
+        rows = [(r["method"], r["allocation"], r["nnz"]) for r in csv.DictReader(file)]
+    pairs = [("rigl", "er"), ("snip", "er"), ("snip", "global")]
+    pairs += [("lottery", "er"), ("lottery", "global")]
+    assert sorted(rows) == sorted((m, a, "1440") for m, a in pairs)
+
+
+def test_a_budget_becomes_the_nearest_that_a_pattern_reaches(tmp_path):
+    workdir = tmp_path / "one"
+    out = ok(
+        "train",
+        f"--config={CONFIGS / 'digits_map.py'}:smoke",
+        f"--workdir={workdir}",
+        "--config.sparsity.pattern=block4x4",
+        "--config.sparsity.nnz=1001",
+    )
+    (record,) = records.read_trials(workdir).values()
+    assert record["budget"] == 1001 and 981 <= record["nnz"] <= 1001
+    assert f"{record['nnz']} (the nearest that 1,001 weights allow)" in out

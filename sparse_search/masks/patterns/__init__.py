@@ -8,7 +8,7 @@ inputs × outputs); `channel`; `fan_in`.
 import re
 
 from sparse_search.errors import UserError, nearest
-from sparse_search.masks.patterns.base import Pattern, Unreachable, reach
+from sparse_search.masks.patterns.base import Pattern, reach
 from sparse_search.masks.patterns.blocks import CHANNEL, block
 from sparse_search.masks.patterns.fan_in import FAN_IN
 from sparse_search.masks.patterns.n_m import n_m
@@ -19,7 +19,6 @@ __all__ = [
     "FAN_IN",
     "UNSTRUCTURED",
     "Pattern",
-    "Unreachable",
     "block",
     "n_m",
     "reach",

@@ -8,7 +8,7 @@ cannot reach takes the nearest one below.
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from sparse_search.errors import UserError
+from sparse_search.errors import Impossible, UserError
 from sparse_search.types import Array, Bool, Float, Int, Key
 
 Shape = tuple[int, ...]
@@ -16,10 +16,6 @@ Scores = Float[Array, "*s"] | None
 Count = Int[Array, ""] | int
 
 _TOLERANCE = 0.02
-
-
-class Unreachable(UserError):
-    """A pattern cannot have a number of weights, in a layer or in a network."""
 
 
 class Pattern(NamedTuple):
@@ -60,7 +56,7 @@ def reach(
         counts: of every sparse layer, as allocated.
 
     Raises:
-        Unreachable: a layer cannot have the pattern, or the total is more than 2 %
+        Impossible: a layer cannot have the pattern, or the total is more than 2 %
             below that of `counts`.
     """
     found = {}
@@ -68,7 +64,7 @@ def reach(
         try:
             found[layer] = pattern.reach(shape, counts[layer])
         except UserError as error:
-            raise Unreachable(f"{layer}: {error}") from None
+            raise Impossible(f"{layer}: {error}") from None
     left = sum(counts.values()) - sum(found.values())
     for layer in sorted(found, key=lambda name: found[name] - counts[name]):
         more = pattern.reach(shapes[layer], found[layer] + left)
@@ -76,7 +72,7 @@ def reach(
         found[layer] = more
     if left > _TOLERANCE * sum(counts.values()):
         total = sum(counts.values())
-        raise Unreachable(
+        raise Impossible(
             f"The pattern {pattern.name!r} cannot have {total:,} weights in this "
             f"network; the nearest number below is {total - left:,}, more than "
             f"{_TOLERANCE:.0%} off."
