@@ -61,6 +61,10 @@ def _inside(path: Path, error: Exception) -> UserError:
     return UserError(f"{path}, line {line}: {type(error).__name__}: {text}{hint}")
 
 
+_FREE = ("options", "layer_nnz")
+"""Groups of fields with any names."""
+
+
 def _groups(config: ConfigDict) -> list[ConfigDict]:
     inner = [v for v in config.values() if isinstance(v, ConfigDict)]
     return [config, *(group for one in inner for group in _groups(one))]
@@ -109,13 +113,13 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
 
 
 def _merge(base: dict[str, Any], given: ConfigDict) -> dict[str, Any]:
-    """Plain dicts of the defaults and what the file set; options are replaced."""
+    """Plain dicts of the defaults and what the file set; free groups are replaced."""
     merged = dict(base)
     for name in given:
         value = given[name]
         if isinstance(value, ConfigDict):
-            deep = name != "options"
-            merged[name] = _merge(base[name], value) if deep else value.to_dict()
+            free = name in _FREE
+            merged[name] = value.to_dict() if free else _merge(base[name], value)
         else:
             merged[name] = value
     return merged
@@ -130,7 +134,7 @@ def _override(config: dict[str, Any], text: str) -> None:
     *path, last = field.split(".")
     for depth, name in enumerate([*path, last]):
         where = ".".join(["config", *path[:depth]])
-        free = where == "config.optimizer.options"
+        free = path[:depth] and path[depth - 1] in _FREE
         if not isinstance(group, dict) or (name not in group and not free):
             known = list(group) if isinstance(group, dict) else []
             has = f"; {where} has {', '.join(known)}" if known else ""
@@ -140,8 +144,8 @@ def _override(config: dict[str, Any], text: str) -> None:
         if depth < len(path):
             group = group[name]
     old = group.get(last)
-    if field == "optimizer.options" and value.strip() == "{}":
-        group[last] = {}
+    if last in _FREE and isinstance(_literal(value), dict):
+        group[last] = _literal(value)
         return
     if isinstance(old, dict):
         raise UserError(
@@ -150,7 +154,7 @@ def _override(config: dict[str, Any], text: str) -> None:
     whole = isinstance(old, int) and not isinstance(old, bool)
     if whole and re.fullmatch(r"[\d.]+[eE]\+?\d+", value):
         value = str(int(float(value))) if float(value).is_integer() else value
-    if last not in group:  # an optimizer option that has no default
+    if last not in group:  # a name in a free group that has no default
         group[last] = _literal(value)
         return
     if old is None or isinstance(old, list | tuple):  # None: a list not set yet

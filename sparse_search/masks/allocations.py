@@ -177,10 +177,10 @@ def _given(given: Mapping[str, int], sizes: Mapping[str, int]) -> dict[str, int]
                 f"{part!r} names {len(layers)} of the layers {', '.join(sizes)}; it "
                 f"must name one.{nearest(part, sizes)}"
             )
-        if not 0 < count <= sizes[layers[0]]:
+        if not isinstance(count, int) or not 0 < count <= sizes[layers[0]]:
             raise UserError(
-                f"{layers[0]} cannot have {count:,} weights; it has "
-                f"{sizes[layers[0]]:,} entries."
+                f"{layers[0]} cannot have {count!r} weights, but a whole number from 1 "
+                f"to {sizes[layers[0]]:,}."
             )
         found[layers[0]] = count
     return found

@@ -330,14 +330,35 @@ def make_algorithm(
 
 def check_options(config: Config, methods: Sequence[str]) -> None:
     """Raise a `UserError` for an option that none of the methods takes."""
-    taken = {name for m in methods for name in _takes(_method(config, m))}
-    free = sorted(taken - {"drop_fraction", "until", "every", "pattern", "scope"})
-    for name in config.sparsity.options:
+    given = {"drop_fraction", "until", "every", "pattern", "scope", "loss", "output"}
+    free = {
+        name: parameter.default
+        for method in methods
+        for name, parameter in inspect.signature(
+            _method(config, method)
+        ).parameters.items()
+        if name not in given
+    }
+    for name, value in config.sparsity.options.items():
         if name not in free:
             raise UserError(
                 f"config.sparsity.options.{name} is not an argument of "
-                f"{', '.join(methods)}, which take {', '.join(free) or 'none'}."
+                f"{', '.join(methods)}; there are {', '.join(sorted(free)) or 'none'}."
                 f"{nearest(name, free)}"
+            )
+        default = free[name]
+        whole = isinstance(default, int)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(default, str):
+            right, kind = isinstance(value, str), "text"
+        elif whole:
+            right, kind = number and float(value).is_integer(), "a whole number"
+        else:
+            right, kind = number or value is default, "a number"
+        if not right:
+            raise UserError(
+                f"config.sparsity.options.{name} is {kind}"
+                f"{'' if default is None else f', as in {default!r}'}, not {value!r}."
             )
 
 
