@@ -18,23 +18,24 @@ own training (`train.rounds`). Dropped weights move to zero through the update.
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 from sparse_search import algorithms, trees
 from sparse_search.algorithms import Make
-from sparse_search.algorithms.base import NEVER, SparseAlgorithm
+from sparse_search.algorithms.base import NEVER, SparseAlgorithm, no_rewire
 from sparse_search.errors import UserError, nearest
 from sparse_search.keys import subkey
 from sparse_search.masks import allocations, patterns
 from sparse_search.masks.gate import cond_over_lanes
 from sparse_search.train import step
 from sparse_search.train.rounds import rewire_is_due
-from sparse_search.types import Array, Counts, Int, Masks, Params, Scalar
+from sparse_search.types import Array, Counts, Int, Masks, Params, Scalar, UInt
 
 
 class SparsifyState(NamedTuple):
@@ -52,7 +53,7 @@ class SparsifyState(NamedTuple):
     opt_state: Any
     sparse: Any
     step: Int[Array, ""]
-    seed: Int[Array, ""]
+    seed: UInt[Array, ""]
     saved: Any
     view: jax.tree_util.Partial
 
@@ -80,9 +81,11 @@ def sparsify(
         density: nnz over the size of all sparse leaves; or
         nnz: the exact number of non-zero weights in them; or
         counts: that of every sparse leaf, as a pytree like the parameters (None where
-            dense) or by name ("params/Dense_0/kernel"); these may be traced.
+            dense; of a stacked leaf one for every layer) or by name
+            ("params/Dense_0/kernel"); these may be traced.
         allocation: how density or nnz are divided: uniform, uniform_dense_first, er,
-            erk, er^p, erk^p or largest_first.
+            erk, er^p, erk^p or largest_first; global or lamp for algorithms that
+            compare the weights of all layers.
         sparse: `(name, shape) -> bool`, which leaves are sparse.
         stacked: `(name, shape) -> bool`, which leaves hold one layer for every entry of
             their first axis; each is a leaf of its own, "name/0" and so on.
@@ -105,11 +108,8 @@ def sparsify(
         raise UserError(f"rewire_every={rewire_every}; it must be at least 1.")
     if interval_growth < 1:
         raise UserError(f"interval_growth={interval_growth}; it must be at least 1.")
-    allocations.weight(allocation)
     until = NEVER if rewire_until is None else rewire_until
-    made = algorithm
-    if not isinstance(made, SparseAlgorithm):
-        made = algorithms.complete(made, until=until, every=rewire_every)
+    made = _made(algorithm, allocation, until, rewire_every)
     inner = optax.with_extra_args_support(optimizer)
 
     def apart(tree: Any, params: Any) -> Any:
@@ -135,7 +135,7 @@ def sparsify(
             begun.opt_state,
             sparse_state,
             jnp.int32(0),
-            jnp.asarray(seed, jnp.int32),
+            jnp.uint32(seed),
             begun.saved,
             jax.tree_util.Partial(seen),
         )
@@ -160,6 +160,9 @@ def sparsify(
             key = subkey(subkey(jax.random.key(state.seed), 1), state.step)
             new, _ = step.rewire(key, old, grads, made, inner)
             moved = jax.tree.map(jnp.subtract, new.params, params)
+            # Of the types that a weight update has: those of the gradients, maybe.
+            like = jax.eval_shape(descend, grads, state, params)[0]
+            moved = jax.tree.map(lambda m, x: m.astype(x.dtype), moved, like)
             return moved, new.opt_state, new.sparse, new.saved
 
         def descend(grads: Params, state: SparsifyState, params: Params) -> Any:
@@ -175,9 +178,11 @@ def sparsify(
         due = (count % rewire_every == 0) & rewire_is_due(
             state.step, rewire_every, until, interval_growth
         )
-        updates, opt_state, sparse_state, saved = cond_over_lanes(
-            due, exchange, descend, grads, state, params
-        )
+        if made.rewire is no_rewire:
+            done = descend(grads, state, params)
+        else:
+            done = cond_over_lanes(due, exchange, descend, grads, state, params)
+        updates, opt_state, sparse_state, saved = done
         return _together(updates), state._replace(
             opt_state=opt_state, sparse=sparse_state, step=count, saved=saved
         )
@@ -240,7 +245,7 @@ def _allocate(
     nnz: int | None,
 ) -> dict[str, int]:
     """Integer counts of every sparse leaf by name, from shapes alone."""
-    named = {k: jnp.shape(v) for k, v in trees.named_leaves(params).items()}
+    named = _shapes(params)
     shapes = {k: shape for k, shape in named.items() if sparse(k, shape)}
     if not shapes:
         raise UserError(
@@ -256,6 +261,46 @@ def _allocate(
     return allocations.allocate(allocation, shapes, nnz)
 
 
+def _made(
+    algorithm: Any, allocation: str, until: Scalar, every: int
+) -> SparseAlgorithm:
+    """The algorithm, checked against what the loop gives it."""
+    allocations.weight(allocation)
+    across = allocation in allocations.ACROSS
+    known = {"until": until, "every": every}
+    if across:
+        known["scope"] = allocation
+    made: Any = algorithm
+    if not isinstance(made, SparseAlgorithm):
+        if not callable(made):
+            raise UserError(
+                f"The algorithm is {made!r}; it is one that sparse_search.algorithms "
+                "makes, as in algorithms.rigl(drop_fraction=0.3)."
+            )
+        made = algorithms.complete(cast(Make, made), **known)
+    if not isinstance(made, SparseAlgorithm):
+        raise UserError(
+            "The algorithm is not made yet: algorithms.rigl(), with parentheses."
+        )
+    if across and not made.conserves.startswith("total"):
+        raise UserError(
+            f"The algorithm keeps the number of every layer; the allocation "
+            f"{allocation!r} is for those that compare the weights of all layers."
+        )
+    ends = made.conserves in ("end", "total_end")
+    if ends and isinstance(until, int) and not every <= until < NEVER:
+        raise UserError(
+            "This algorithm comes to its number of weights when it rewires last; give "
+            f"rewire_until, at least rewire_every={every}."
+        )
+    return made
+
+
+def _shapes(params: Params) -> dict[str, tuple[int, ...]]:
+    named = trees.named_leaves(params)
+    return {k: jnp.shape(v) for k, v in named.items() if v is not None}
+
+
 def _by_name(
     counts: Any,
     given: Params,
@@ -263,51 +308,62 @@ def _by_name(
     stacked: Callable[[str, tuple[int, ...]], bool],
 ) -> dict[str, Any]:
     """Counts of sparse leaves by name, from a tree like the parameters or a dict."""
-    names = list(trees.named_leaves(params))
-    flat = isinstance(counts, Mapping) and not any(
-        isinstance(value, Mapping) for value in counts.values()
-    )
-    if flat:
-        unknown = [name for name in counts if name not in names]
-        top = set(given) if isinstance(given, Mapping) else set()
-        if unknown and not set(counts) & top:
-            raise UserError(
-                f"counts has {unknown[0]!r}, which is not a parameter; they are "
-                f"{', '.join(names)}.{nearest(unknown[0], names)}"
-            )
-        if not unknown:
-            return {name: n for name, n in counts.items() if n is not None}
-    number = len(jax.tree.leaves(given))
-    if len(jax.tree.leaves(counts, is_leaf=lambda x: x is None)) != number:
+    names = _shapes(params)
+    if isinstance(counts, Mapping) and set(counts) <= set(names):
+        return {name: n for name, n in counts.items() if n is not None}
+    try:
+        leaves = jax.tree.structure(given).flatten_up_to(counts)
+    except (ValueError, TypeError):
+        unknown = [str(k) for k in counts] if isinstance(counts, Mapping) else []
+        unknown = [name for name in unknown if name not in names]
+        hint = nearest(unknown[0], names) if unknown else ""
         raise UserError(
-            "counts must be like the parameters, None where dense, or a dict by name."
-        )
-    tree = jax.tree.unflatten(
-        jax.tree.structure(given), jax.tree.leaves(counts, is_leaf=lambda x: x is None)
-    )
-    named = trees.named_leaves(_apart(tree, given, stacked))
-    return {name: n for name, n in named.items() if n is not None}
+            "counts must be like the parameters, None where dense, or a dict by name"
+            + (f", and {unknown[0]!r} is not a parameter" if unknown else "")
+            + f"; they are {', '.join(names)}.{hint}"
+        ) from None
+    found: dict[str, Any] = {}
+    for (name, shape), count in zip(_shapes(given).items(), leaves, strict=True):
+        if count is None:
+            continue
+        if not stacked(name, shape):
+            found[name] = count
+        elif jnp.shape(count) == shape[:1]:
+            found |= {f"{name}/{i}": n for i, n in enumerate(count)}
+        else:
+            raise UserError(
+                f"{name} stacks {shape[0]} layers; its counts are as many, not {count}."
+            )
+    return found
 
 
 def _reached(
     counts: dict[str, Any], params: Params, algorithm: SparseAlgorithm
 ) -> dict[str, Any]:
     """The counts that the algorithm's pattern can have; traced ones as they are."""
-    shapes = {k: jnp.shape(v) for k, v in trees.named_leaves(params).items()}
-    known = {k: int(n) for k, n in counts.items() if isinstance(n, int | np.integer)}
-    for name, count in known.items():
+    shapes = _shapes(params)
+    known = {}
+    for name, count in counts.items():
+        if isinstance(count, jax.core.Tracer):
+            continue
         size = math.prod(shapes[name])
-        if not 0 <= count <= size:
-            raise UserError(f"counts of {name} is {count}; it has {size} entries.")
+        whole = np.ndim(count) == 0 and np.issubdtype(
+            np.asarray(count).dtype, np.integer
+        )
+        if not whole or not 0 <= int(count) <= size:
+            raise UserError(
+                f"counts of {name} is {count}; it is a whole number, and there are "
+                f"{size} entries."
+            )
+        known[name] = int(count)
     full = {name: shapes[name] for name, n in known.items() if n > 0}
-    return counts | patterns.reach(algorithm.pattern, full, known)
+    return counts | known | patterns.reach(algorithm.pattern, full, known)
 
 
 def _like_params(counts: Mapping[str, Any], params: Params) -> Counts:
     """Counts as a pytree like the parameters, None where dense."""
-    names = list(trees.named_leaves(params))
     return jax.tree.unflatten(
-        jax.tree.structure(params), [counts.get(name) for name in names]
+        jax.tree.structure(params), [counts.get(name) for name in _shapes(params)]
     )
 
 
@@ -329,7 +385,7 @@ def _check_addressable(opt_state: Any, params: Params) -> None:
     total = sum(leaf.size for leaf in jax.tree.leaves(params))
     alone = len(jax.tree.leaves(params)) == 1
     for name, leaf in trees.named_leaves(opt_state).items():
-        if not alone and jnp.shape(leaf) == (total,):
+        if leaf is not None and not alone and jnp.shape(leaf) == (total,):
             raise UserError(
                 f"The optimizer's state {name} holds all parameters in one vector "
                 "(optax.flatten), where the entries of a mask cannot be found again; "

@@ -93,7 +93,7 @@ def map_belonging(
         *states: optimizer states of equal structure.
     """
     paths = jax.tree_util.tree_leaves_with_path(params)
-    chosen = jax.tree.leaves(selector, is_leaf=_is_none)
+    chosen = jax.tree.structure(params).flatten_up_to(selector)
     by_path = {
         path: (leaf.shape, pick)
         for (path, leaf), pick in zip(paths, chosen, strict=True)

@@ -532,3 +532,111 @@ def test_all_algorithms_by_name():
             updates, state = tx.update(params, state, params)
             params = optax.apply_updates(params, updates)
         check(params, state)
+
+
+def test_what_never_rewires_makes_every_update():
+    tx = make(optax.sgd(1.0), algorithms.static(), rewire_every=1)
+    params, state = begin(tx)
+    updates, state = tx.update(PARAMS, state, params)
+    assert all(np.asarray(u).any() for u in masks_and(updates, state).values())
+    assert int(find(state).sparse.step) == 1
+
+
+def masks_and(tree, state):
+    named = trees.named_leaves(tree)
+    return {name: np.asarray(named[name])[mask] for name, mask in masks(state).items()}
+
+
+def test_parameters_with_none_in_them():
+    params = {"w": jnp.ones((4, 4)), "gone": None, "bias": jnp.ones(4)}
+    tx = make(density=0.5)
+    params, state = begin(tx, params)
+    for _ in range(EVERY):
+        updates, state = tx.update(params, state, params)
+        params = optax.apply_updates(params, updates)
+    assert params["gone"] is None and counts(state) == {"w": 8}
+
+
+def test_gradients_of_another_type_than_the_parameters():
+    params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), PARAMS)
+    tx = make(optax.sgd(0.1))
+    params, state = begin(tx, params)
+    update = jax.jit(tx.update)
+    for _ in range(EVERY + 1):
+        updates, state = update(PARAMS, state, params)
+        params = optax.apply_updates(params, updates)
+    assert params["params"]["Dense_0"]["kernel"].dtype == jnp.bfloat16
+    check(jax.tree.map(lambda p: p.astype(jnp.float32), params), state)
+
+
+@pytest.mark.parametrize(
+    "more, words",
+    [
+        ({"algorithm": algorithms.rigl}, "with parentheses"),
+        ({"algorithm": "rigl"}, "The algorithm is 'rigl'; it is one that"),
+        ({"allocation": "global"}, "keeps the number of every layer"),
+        ({"allocation": "er^9"}, "at most 4"),
+        (
+            {"algorithm": algorithms.magnitude(), "rewire_until": None},
+            "give rewire_until, at least rewire_every=3",
+        ),
+        ({"algorithm": algorithms.gradual(), "rewire_until": 2}, "at least rewire_ev"),
+        (
+            {"density": None, "counts": {"params/Dense_0/kernel": 0.5}},
+            "is 0.5; it is a whole number",
+        ),
+        (
+            {"density": None, "counts": {"params/Dense_0/kernel": jnp.int32(500)}},
+            "is 500; it is a whole number, and there are 108 entries",
+        ),
+        (
+            {"density": None, "counts": {"params": {"Dense_0": {"kernel": 5}}}},
+            "must be like the parameters",
+        ),
+        (
+            {
+                "stacked": lambda name, shape: True,
+                "density": None,
+                "counts": {
+                    "params": {
+                        "Dense_0": {"kernel": 5, "bias": None},
+                        "Dense_1": {"kernel": 5},
+                    }
+                },
+            },
+            "stacks 12 layers; its counts are as many, not 5",
+        ),
+    ],
+)
+def test_more_wrong_arguments(more, words):
+    with pytest.raises(UserError, match=words):
+        make(**more).init(PARAMS)
+
+
+def test_a_tree_of_other_names_is_refused():
+    params = {"w1": jnp.ones((4, 4)), "w2": jnp.ones((4, 4))}
+    with pytest.raises(UserError, match="'w3' is not a parameter.*Did you mean 'w"):
+        make(density=None, counts={"w1": 5, "w3": 7}).init(params)
+
+
+def test_allocations_over_all_layers():
+    tx = make(
+        algorithm=algorithms.magnitude(),
+        allocation="global",
+        density=None,
+        nnz=60,
+        rewire_until=3,
+    )
+    params, state = begin(tx)
+    for _ in range(3):
+        updates, state = tx.update(PARAMS, state, params)
+        params = optax.apply_updates(params, updates)
+    kernels = [
+        np.abs(x) for k, x in trees.named_leaves(params).items() if "kernel" in k
+    ]
+    assert sum(counts(state).values()) == 60
+    assert [np.count_nonzero(k) for k in kernels] == list(counts(state).values())
+
+
+def test_any_seed():
+    make(seed=2**32 - 1).init(PARAMS)

@@ -7,7 +7,8 @@ The steps until T_end are divided into phases of equal length, dense and sparse 
     decompressed: all weights are trained; what was pruned starts again from zero
     compressed:   the weights of the largest magnitude are trained, the others are zero
 
-Training begins with a dense phase, and is sparse from the last rewire on.
+Training begins with a dense phase, and is sparse from the last rewire on. There are at
+most as many phases as rewires.
 
 Departures from the paper: the first (warm-up) and the last phase are as long as the
 others, and training goes on with the last masks after T_end.
@@ -69,8 +70,9 @@ def ac_dc(
         key: Key, params: Params, grads: Params, state: DenseState
     ) -> tuple[Params, DenseState, Info]:
         del grads
-        ends = jnp.maximum(jnp.asarray(until, jnp.float32), 1)
-        phase = jnp.floor((state.step + 1) * (phases / ends)).astype(jnp.int32)
+        ends = jnp.maximum(jnp.asarray(until, jnp.int32), 1)
+        number = jnp.clip(ends // every, 2, phases)
+        phase = (state.step + 1) * number // ends
         sparse = (phase % 2 == 1) | is_last(state.step, every, until)
         everything = jax.tree.map(jnp.ones_like, state.masks)
 

@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 
 from sparse_search import trees
-from sparse_search.algorithms import schedules
+from sparse_search.algorithms import grow_prune, schedules
 from sparse_search.algorithms.base import (
     NEVER,
     Info,
@@ -40,8 +40,9 @@ from sparse_search.algorithms.base import (
     exchanged_info,
 )
 from sparse_search.algorithms.static import static
+from sparse_search.errors import UserError
 from sparse_search.keys import subkey
-from sparse_search.masks import counting
+from sparse_search.masks import counting, topk
 from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
 from sparse_search.types import Array, Bool, Float, Key, Params, Scalar
 
@@ -106,6 +107,11 @@ def _epitopological(
     soft: bool,
 ) -> SparseAlgorithm:
     fraction = schedules.shape(schedule)(drop_fraction, until)
+    if not pattern.entries:
+        raise UserError(
+            f"Links are grown one by one, and the pattern {pattern.name!r} grows whole "
+            "blocks."
+        )
 
     def rewire(
         key: Key, params: Params, grads: Params, state: MaskState
@@ -117,12 +123,11 @@ def _epitopological(
 
         def layer(key: Key, mask: Array, weight: Array) -> Array:
             number = counting.count(mask)
-            kept = number - jnp.clip(jnp.round(share * number), 0, number)
-            kept = kept.astype(jnp.int32)
+            kept = number - grow_prune.part(number, share)
             keep = jnp.abs(weight).astype(jnp.float32)
             if soft:
                 keep = _drawn(subkey(key, 0), temperature * jnp.log(keep))
-            rest = pattern.exchange(subkey(key, 1), mask, keep, kept, None, kept)
+            rest = topk.select(subkey(key, 1), keep, kept, mask)
             grow = scores(rest, 1.0 if soft else 0.0)
             if soft:
                 grow = _drawn(subkey(key, 2), jnp.log(grow))

@@ -9,9 +9,9 @@ sparse; when its turn is over,
     it is pruned: the weights of the largest magnitude stay
     the next partition grows to all its weights, the new ones at zero
 
-in turn, several times over the steps until T_end. Every weight of the network is so
-trained at some time without ever holding a dense network. At the last rewire what is
-dense is pruned.
+in turn, several times over the steps until T_end (as far as there are rewires). Every
+weight of the network is so trained at some time without ever holding a dense network.
+At the last rewire what is dense is pruned.
 
 Departures from the paper: partitions are of consecutive layers of equal number, and
 training goes on with the last masks after T_end. Initial weights are scaled to the
@@ -36,6 +36,7 @@ from sparse_search.algorithms.base import (
 )
 from sparse_search.algorithms.dense_state import DenseState
 from sparse_search.errors import UserError
+from sparse_search.masks.allocations import natural
 from sparse_search.masks.gate import cond_over_lanes
 from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
 from sparse_search.types import Array, Bool, Counts, Int, Key, Masks, Params, Scalar
@@ -67,10 +68,13 @@ def gap(
 
     def dense(masks: Masks, phase: Int[Array, ""]) -> Masks:
         """Of every sparse layer, whether its partition has its turn."""
-        leaves, structure = jax.tree.flatten(masks)
-        number = min(partitions, len(leaves))
-        turn = [phase % number == i * number // len(leaves) for i in range(len(leaves))]
-        return jax.tree.unflatten(structure, turn)
+        names = [name for name, m in trees.named_leaves(masks).items() if m is not None]
+        order = sorted(names, key=natural)
+        number = min(partitions, len(names))
+        turn = [
+            phase % number == order.index(name) * number // len(names) for name in names
+        ]
+        return jax.tree.unflatten(jax.tree.structure(masks), turn)
 
     def begin(mask: Bool[Array, "*s"], turn: Bool[Array, ""]) -> Bool[Array, "*s"]:
         return mask | turn
@@ -86,10 +90,10 @@ def gap(
         key: Key, params: Params, grads: Params, state: DenseState
     ) -> tuple[Params, DenseState, Info]:
         del grads
-        number = min(partitions, len(jax.tree.leaves(state.masks)))
-        ends = jnp.maximum(jnp.asarray(until, jnp.float32), 1)
-        phase = jnp.floor((state.step + 1) * (number * cycles / ends))
-        turns = dense(state.masks, phase.astype(jnp.int32))
+        number = min(partitions, len(jax.tree.leaves(state.masks))) * cycles
+        ends = jnp.maximum(jnp.asarray(until, jnp.int32), 1)
+        phase = (state.step + 1) * jnp.clip(ends // every, 1, number) // ends
+        turns = dense(state.masks, phase)
         last = is_last(state.step, every, until)
 
         def layer(

@@ -102,6 +102,7 @@ def shrinking(
     def init(key: Key, params: Params, counts: Counts) -> tuple[Params, ShrinkingState]:
         def begin(count: Array, param: Array) -> Array:
             least = jnp.ceil(initial_density * param.size).astype(jnp.int32)
+            least = jnp.where(initial_density >= 1, param.size, least)
             return jnp.clip(least, count, param.size)
 
         first = trees.map_sparse(begin, counts, params)
@@ -134,10 +135,7 @@ def shrinking(
             grads,
             state.masks,
             keep=grow_prune.magnitude,
-            kept=trees.map_sparse(
-                lambda n: n - jnp.clip(jnp.round(share * n), 0, n).astype(jnp.int32),
-                left,
-            ),
+            kept=trees.map_sparse(lambda n: n - grow_prune.part(n, share), left),
             grow=grow,
             counts=left,
             pattern=pattern,

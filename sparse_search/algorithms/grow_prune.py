@@ -94,14 +94,14 @@ def steepness(weight: Float[Array, "*s"], grad: Float[Array, "*s"]) -> Array:
     return jnp.abs(grad)
 
 
+def part(number: Int[Array, ""], share: Float[Array, ""]) -> Int[Array, ""]:
+    """A share of a number of connections, none of them less and all of them at most."""
+    return jnp.clip(jnp.round(share * number).astype(jnp.int32), 0, number)
+
+
 def exchanged(masks: Masks, share: Float[Array, ""]) -> Counts:
     """How many connections a share of every layer's is."""
-
-    def layer(mask: Array) -> Array:
-        active = counting.count(mask)
-        return jnp.clip(jnp.round(share * active).astype(jnp.int32), 0, active)
-
-    return trees.map_sparse(layer, masks)
+    return trees.map_sparse(lambda mask: part(counting.count(mask), share), masks)
 
 
 def exchange(

@@ -14,7 +14,8 @@ and then train once more, with that mask. The K trainings take the steps until T
 that all K + 1 are as long where T_end is K / (K + 1) of the whole (K = 3: 75 %).
 
 Departure from the paper: trainings end at a rewire, so their lengths may differ by one
-interval; scope "layer" prunes every layer to its own count.
+interval; scope "layer" prunes every layer to its own count. Where weights of a later
+step are gone back to, the learning rate ends as many steps early in every training.
 """
 
 from typing import NamedTuple
@@ -31,10 +32,11 @@ from sparse_search.algorithms.base import (
     all_masks,
     exchanged_info,
     integers,
+    is_last,
     masked_grads,
     same_view,
 )
-from sparse_search.algorithms.pruning import check_scope, keep_largest
+from sparse_search.algorithms.pruning import check_scope, falling, keep_largest
 from sparse_search.errors import UserError
 from sparse_search.masks.gate import cond_over_lanes
 from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
@@ -97,29 +99,23 @@ def lottery(
         key: Key, params: Params, grads: Params, state: LotteryState
     ) -> tuple[Params, LotteryState, Info]:
         del grads
-        ends = jnp.maximum(jnp.asarray(until, jnp.float32), 1)
-        length = ends / prunings
-        snapshot = (
-            (rewind_to > 0) & ~state.saved & (state.step + 1 >= rewind_to * length)
-        )
+        ends = jnp.maximum(jnp.asarray(until, jnp.int32), 1)
+        following = (state.step + every) * prunings // ends
+        last = is_last(state.step, every, until)
+        pruned = jnp.where(last, prunings, jnp.minimum(following, prunings))
+        due = pruned > state.pruned
+        early = (state.step + 1) * prunings >= rewind_to * ends
+        snapshot = (rewind_to > 0) & ~state.saved & (early | due)
         weights = jax.tree.map(
             lambda new, old: jnp.where(snapshot, new, old), params, state.weights
         )
-        following = jnp.floor((state.step + every) / length).astype(jnp.int32)
-        pruned = jnp.minimum(following, prunings)
-        due = pruned > state.pruned
-
-        def left(mask: Array, count: Array) -> Array:
-            power = mask.size * (count / mask.size) ** (pruned / prunings)
-            kept = jnp.clip(jnp.round(power).astype(jnp.int32), count, mask.size)
-            return jnp.where(pruned == prunings, count, kept)
 
         def prune() -> tuple[Params, Masks]:
             masks = keep_largest(
                 key,
                 trees.map_sparse(lambda _, p: jnp.abs(p), state.masks, params),
                 state.masks,
-                trees.map_sparse(left, state.masks, state.counts),
+                falling(state.masks, state.counts, pruned / prunings, scope),
                 pattern,
                 scope,
             )

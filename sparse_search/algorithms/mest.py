@@ -118,8 +118,7 @@ def mest(
             state.masks,
             keep=keep,
             kept=trees.map_sparse(
-                lambda n: n - jnp.clip(jnp.round(share * n), 0, n).astype(jnp.int32),
-                state.counts,
+                lambda n: n - grow_prune.part(n, share), state.counts
             ),
             grow=grow,
             counts=after,

@@ -3,6 +3,7 @@
 from typing import Any, get_args
 
 import jax
+import jax.numpy as jnp
 
 from sparse_search import trees
 from sparse_search.algorithms.base import Scope
@@ -10,7 +11,7 @@ from sparse_search.algorithms.grow_prune import total
 from sparse_search.errors import UserError, one_of
 from sparse_search.masks import across
 from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
-from sparse_search.types import Counts, Key, Masks
+from sparse_search.types import Array, Counts, Key, Masks, Scalar
 
 
 def check_scope(scope: Scope, pattern: Pattern) -> None:
@@ -43,6 +44,29 @@ def over_layers(scores: Any, masks: Masks, counts: Counts, scope: Scope) -> Coun
         compared = [across.lamp(s, m) for s, m in zip(compared, leaves, strict=True)]
     found = across.shares(compared, leaves, total(counts))
     return jax.tree.unflatten(structure, found)
+
+
+def falling(masks: Masks, counts: Counts, done: Scalar, scope: Scope) -> Counts:
+    """The weights that are left of N when n shall be: N (n / N)^done.
+
+    Args:
+        masks: for the sizes N.
+        counts: n of every layer.
+        done: from 0 to 1.
+        scope: over all layers N and n are sums, and the first layer is told all.
+    """
+
+    def left(count: Array, size: Array) -> Array:
+        power = size * (count / size) ** done
+        kept = jnp.clip(jnp.round(power).astype(jnp.int32), count, size)
+        return jnp.where(done >= 1, count, kept)
+
+    sizes = trees.map_sparse(lambda m: jnp.int32(m.size), masks)
+    if scope == "layer":
+        return jax.tree.map(left, counts, sizes)
+    leaves, structure = jax.tree.flatten(counts)
+    of_all = left(total(counts), total(sizes))
+    return jax.tree.unflatten(structure, [of_all, *[jnp.int32(0)] * (len(leaves) - 1)])
 
 
 def keep_largest(

@@ -85,6 +85,11 @@ def rigl(
             f"batches={batches} gradients cannot be summed over the {every} steps from "
             "one rewire to the next; it must be between 1 and those."
         )
+    if candidates is not None and not pattern.entries:
+        raise UserError(
+            f"Candidates are drawn entry by entry, and the pattern {pattern.name!r} "
+            "grows whole blocks; look at all of them."
+        )
     rewire = partial(
         grow_prune.rewire,
         keep=grow_prune.magnitude,
@@ -106,12 +111,12 @@ def _summing(plain: SparseAlgorithm, batches: int, every: int) -> SparseAlgorith
 
     def add(grads: Params, state: SummingState) -> Params:
         at = state.step % every - (every - batches)  # 0 where a sum begins
-        return trees.map_sparse(
-            lambda _, old, g: jnp.where(at < 0, old, jnp.where(at == 0, g, old + g)),
-            state.masks,
-            state.summed,
-            grads,
-        )
+
+        def layer(_: Array, old: Array, grad: Array) -> Array:
+            new = jnp.where(at == 0, grad, old + grad).astype(old.dtype)
+            return jnp.where(at < 0, old, new)
+
+        return trees.map_sparse(layer, state.masks, state.summed, grads)
 
     def filter_grads(
         grads: Params, params: Params, state: SummingState
@@ -123,7 +128,8 @@ def _summing(plain: SparseAlgorithm, batches: int, every: int) -> SparseAlgorith
         key: Key, params: Params, grads: Params, state: SummingState
     ) -> tuple[Params, SummingState, Info]:
         summed = add(grads, state)
-        seen = trees.where_sparse(summed, grads)
+        means = trees.map_sparse(lambda _, x: x / batches, state.masks, summed)
+        seen = trees.where_sparse(means, grads)
         old = MaskState(state.masks, state.step)
         params, new, info = plain.rewire(key, params, seen, old)
         return params, SummingState(new.masks, new.step, summed), info

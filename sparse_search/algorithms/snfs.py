@@ -15,7 +15,8 @@ p falls on a cosine. A layer takes no more than it has room for; the rest goes t
 others by the same rule.
 
 Departures from the paper: M is kept by the algorithm instead of being read off the
-optimizer, so that any optimizer can be used (β is then its own hyperparameter). Initial
+optimizer, so that any optimizer can be used (β is then its own hyperparameter). A layer
+keeps one weight at least, since one that lost all would stay empty for ever. Initial
 weights are scaled to the fan-in that the mask leaves (`base.scale_to_fan_in`).
 """
 
@@ -100,7 +101,13 @@ def snfs(
         key: Key, params: Params, grads: Params, state: SNFSState
     ) -> tuple[Params, SNFSState, Info]:
         momentum = averaged(state, grads)
-        dropped = grow_prune.exchanged(state.masks, fraction(state.step))
+
+        def drop(mask: Array) -> Array:
+            number = counting.count(mask)
+            most = jnp.maximum(number - 1, 0)
+            return jnp.minimum(grow_prune.part(number, fraction(state.step)), most)
+
+        dropped = trees.map_sparse(drop, state.masks)
 
         def keep(key: Key, mask: Array, weight: Array, drop: Array) -> Array:
             number = counting.count(mask) - drop

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from sparse_search import trees
-from sparse_search.algorithms import schedules
+from sparse_search.algorithms import grow_prune, schedules
 from sparse_search.algorithms.base import (
     NEVER,
     Info,
@@ -105,7 +105,7 @@ def srigl(
         ) -> Array:
             layout = fan_in.layout(mask.shape)
             stored = counting.count(mask)
-            exchanged = jnp.clip(jnp.round(share * stored).astype(jnp.int32), 0, stored)
+            exchanged = grow_prune.part(stored, share)
             large, steep = jnp.abs(weight), jnp.abs(grad)
             kept = topk.select(subkey(key, 4), large, stored - exchanged, mask)
             found = topk.select(subkey(key, 5), steep, exchanged, ~mask)

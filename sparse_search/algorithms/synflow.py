@@ -6,8 +6,10 @@ Before training, without data, n times (algorithm 1; N weights, m in the end):
     s = ∂R / ∂θ ⊙ θ, with what is pruned already at zero
     keep the N (m / N)^(i / n) weights of the largest s over all layers
 
-Departure from the paper: with scope "layer" scores are compared within every layer, and
-every layer's number falls by its own powers.
+Departures from the paper: with scope "layer" scores are compared within every layer,
+and every layer's number falls by its own powers. Kernels are divided by the mean sum of
+a neuron's inputs, so that deep networks do not overflow; this changes all scores by the
+same factor where there are no biases.
 """
 
 from collections.abc import Callable
@@ -27,8 +29,7 @@ from sparse_search.algorithms.base import (
     no_rewire,
     same_view,
 )
-from sparse_search.algorithms.grow_prune import total
-from sparse_search.algorithms.pruning import check_scope, keep_largest
+from sparse_search.algorithms.pruning import check_scope, falling, keep_largest
 from sparse_search.keys import subkey
 from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
 from sparse_search.types import Array, Counts, Float, Key, Masks, Params
@@ -52,32 +53,20 @@ def synflow(
 
     def flow(params: Params) -> Float[Array, ""]:
         given = needed(output, "synflow", "output")
-        return given(jax.tree.map(jnp.abs, params))
+        return given(jax.tree.map(_unit, params))
 
     def init(key: Key, params: Params, counts: Counts) -> tuple[Params, MaskState]:
         counts = integers(counts)
-        sizes = trees.map_sparse(lambda _, p: jnp.int32(p.size), counts, params)
 
         def prune(number: Array, masks: Masks) -> Masks:
-            done = (number + 1) / iterations
+            done = jnp.where(number == iterations - 1, 1, (number + 1) / iterations)
             masked = trees.apply_masks(params, masks)
             grads = jax.grad(flow)(masked)
             scores = trees.map_sparse(
                 lambda _, g, p: jnp.abs(g * p), masks, grads, masked
             )
 
-            def left(count: Array, size: Array) -> Array:
-                power = size * (count / size) ** done
-                kept = jnp.clip(jnp.round(power).astype(jnp.int32), count, size)
-                return jnp.where(number == iterations - 1, count, kept)
-
-            if scope == "layer":
-                wanted = jax.tree.map(left, counts, sizes)
-            else:  # only the sum is looked at: as if all were in the first layer
-                leaves, structure = jax.tree.flatten(counts)
-                of_all = left(total(counts), total(sizes))
-                zeros = [jnp.int32(0)] * (len(leaves) - 1)
-                wanted = jax.tree.unflatten(structure, [of_all, *zeros])
+            wanted = falling(masks, counts, done, scope)
             return keep_largest(
                 subkey(key, number), scores, masks, wanted, pattern, scope
             )
@@ -94,3 +83,12 @@ def synflow(
         "layer" if scope == "layer" else "total",
         pattern=pattern,
     )
+
+
+def _unit(weight: Array) -> Array:
+    """|θ|, a kernel's scaled so that a neuron's inputs sum to 1 in the mean."""
+    size = jnp.abs(weight)
+    if weight.ndim < 2:
+        return size
+    mean = jax.lax.stop_gradient(jnp.sum(size)) / weight.shape[-1]
+    return size / jnp.maximum(mean, jnp.finfo(weight.dtype).tiny)

@@ -32,6 +32,7 @@ from sparse_search.algorithms.base import (
     is_last,
 )
 from sparse_search.algorithms.pruning import keep_largest
+from sparse_search.errors import UserError
 from sparse_search.keys import subkey
 from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
 from sparse_search.types import Array, Counts, Int, Key, Masks, Params, Scalar
@@ -70,12 +71,17 @@ def top_kast(
         pattern: which sets A and B are allowed.
         backward: |B| / |A|.
         penalty: λ.
+
+    Raises:
+        UserError: the backward set is smaller than the forward set.
     """
+    if backward < 1:
+        raise UserError(f"backward={backward}; it must be at least 1.")
 
     def sets(key: Key, params: Params, masks: Masks, counts: Counts) -> Any:
         scores = trees.map_sparse(lambda _, p: jnp.abs(p), masks, params)
         more = trees.map_sparse(
-            lambda m, n: jnp.minimum(jnp.round(backward * n), m.size).astype(jnp.int32),
+            lambda m, n: jnp.clip(jnp.round(backward * n).astype(jnp.int32), n, m.size),
             masks,
             counts,
         )

@@ -9,6 +9,8 @@ et al. 2021, "Layer-adaptive sparsity for the magnitude-based pruning",
 arXiv:2010.07611, equation 3): of the entries u of a layer,
 
     LAMP(u) = w_u² / Σ w_v² over all v of the layer with |w_v| ≥ |w_u|
+
+where equal magnitudes are put in some order, as in the paper.
 """
 
 from collections.abc import Sequence

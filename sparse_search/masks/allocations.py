@@ -27,7 +27,7 @@ import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-from sparse_search.errors import UserError, nearest, one_of
+from sparse_search.errors import Impossible, UserError, nearest, one_of
 
 Shape = tuple[int, ...]
 
@@ -51,6 +51,8 @@ RULES: dict[str, Callable[[Shape], int]] = {
     "largest_first": lambda shape: 1,
 }
 
+_LARGEST_POWER = 4  # beyond it, layers but the smallest have next to nothing
+
 DENSE_FIRST = "uniform_dense_first"
 
 ACROSS = ("global", "lamp")
@@ -68,6 +70,10 @@ def weight(rule: str) -> Callable[[Shape], int | Fraction]:
     found = re.fullmatch(r"(erk?)\^(\d+(?:\.\d+)?)", rule)
     if found:
         base, power = RULES[found[1]], float(found[2])
+        if power > _LARGEST_POWER:
+            raise UserError(
+                f"allocation {rule!r}: at most {_LARGEST_POWER} is allowed."
+            )
         # A float is a fraction, so that the division stays exact.
         return lambda shape: Fraction(
             math.prod(shape) * (base(shape) / math.prod(shape)) ** power
@@ -126,7 +132,7 @@ def allocate(
     of_layer = weight(rule)
     sizes = {layer: math.prod(shape) for layer, shape in shapes.items()}
     if not len(sizes) <= nnz <= sum(sizes.values()):
-        raise UserError(
+        raise Impossible(
             f"{nnz:,} weights do not fit this network: its {len(sizes)} sparse layers "
             f"hold between {len(sizes):,} (one a layer) and {sum(sizes.values()):,}."
         )
@@ -139,10 +145,10 @@ def allocate(
     left = [layer for layer in sizes if layer not in fixed]
     rest = nnz - sum(fixed.values())
     if not len(left) <= rest <= sum(sizes[layer] for layer in left):
-        raise UserError(
+        raise Impossible(
             f"{', '.join(f'{k} has {v:,}' for k, v in fixed.items())}: of {nnz:,} "
-            f"weights {rest:,} are left for {len(left)} other layers, which hold "
-            f"between {len(left):,} and {sum(sizes[layer] for layer in left):,}."
+            f"weights {max(rest, 0):,} are left for {len(left)} other layers, which "
+            f"hold between {len(left):,} and {sum(sizes[layer] for layer in left):,}."
         )
     # Water-filling: fix the layers that the rule would overfill, divide the rest anew.
     while True:
@@ -182,5 +188,7 @@ def _given(given: Mapping[str, int], sizes: Mapping[str, int]) -> dict[str, int]
                 f"{layers[0]} cannot have {count!r} weights, but a whole number from 1 "
                 f"to {sizes[layers[0]]:,}."
             )
+        if layers[0] in found:
+            raise UserError(f"{layers[0]} is given twice.")
         found[layers[0]] = count
     return found

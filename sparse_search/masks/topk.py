@@ -231,6 +231,8 @@ def select(
     Returns:
         A bool array with min(k, number of candidates) True entries, all in `where`.
     """
+    if not where.size:
+        return where
     return _select(key, scores, jnp.asarray(k, jnp.int32), where)
 
 

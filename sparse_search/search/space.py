@@ -56,8 +56,13 @@ def population(config: Config, dataset: Dataset) -> Population:
         for one in kind:
             if isinstance(one, Skipped):
                 skipped.append(one)
-            else:
-                trials.setdefault(one.name, one)  # budgets may share a dense network
+                continue
+            # Budgets may share a network: a dense one, or what a pattern allows.
+            same = trials.setdefault(one.name, one)
+            if same.budget != one.budget and one.structure != SMALL_DENSE:
+                name = f"{one.structure} at {one.budget:,} weights"
+                reason = f"it is the one at {same.budget:,}: {one.nnz:,} weights"
+                skipped.append(Skipped(name, reason))
     _check_budgets(config, trials.values(), skipped)
     return Population(tuple(trials.values()), tuple(skipped))
 

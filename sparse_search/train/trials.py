@@ -181,6 +181,7 @@ def make_trial(
         given = config.sparsity.layer_nnz
         counts = allocations.allocate(allocation, shapes, budget, given)
         counts = patterns.reach(made.pattern, shapes, counts)
+        _check_trainings(config, method, made)
         if made.conserves in ("end", "total_end") and not rewires(config, method):
             raise UserError(
                 f"The method {method!r} comes to its number of weights when it "
@@ -205,6 +206,18 @@ def make_trial(
         counts=tuple(counts.items()),
         sizes=tuple(sizes[k] for k in counts),
     )
+
+
+def _check_trainings(config: Config, method: str, made: SparseAlgorithm) -> None:
+    """Refuse trainings that follow each other and are not equally long."""
+    equal = 1 - 1 / made.trainings
+    off = abs(rewire_until(config) - equal * config.steps)
+    if made.trainings > 1 and off > config.sparsity.rewire_every:
+        raise UserError(
+            f"The method {method!r} makes {made.trainings} trainings of the steps; for "
+            f"equal lengths, config.sparsity.rewire_until is {equal:.4g}, not "
+            f"{config.sparsity.rewire_until}."
+        )
 
 
 def single_trial(config: Config, dataset: Dataset) -> Trial:

@@ -147,7 +147,12 @@ def measure(
 def _norms(masks: Masks, grads: Params) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Of gradients where weights are stored, dense leaves among them, and elsewhere."""
     on = trees.apply_masks(grads, masks)
-    off = jax.tree.map(jnp.subtract, grads, on)
+    off = jax.tree.map(
+        lambda m, g: jnp.where(True if m is None else m, jnp.zeros_like(g), g),
+        masks,
+        grads,
+        is_leaf=lambda x: x is None,
+    )
     return _norm(on), _norm(off)
 
 

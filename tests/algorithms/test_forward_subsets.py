@@ -3,9 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from sparse_search.algorithms.sr_ste import sr_ste
 from sparse_search.algorithms.top_kast import top_kast
+from sparse_search.errors import UserError
 from sparse_search.masks.patterns import n_m
 
 WEIGHTS = jnp.array([[0.9], [-0.1], [0.3], [-0.8], [0.2], [0.05], [0.01], [0.02]])
@@ -70,3 +72,8 @@ def test_sr_ste_ends_sparse():
     assert on(params["kernel"]) == on(state.masks["kernel"]) == [0, 3, 4, 5]
     _, state = algorithm.filter_grads(ONES, {"kernel": jnp.ones((8, 1))}, state)
     assert on(state.forward["kernel"]) == [0, 3, 4, 5]
+
+
+def test_a_backward_set_that_is_too_small_is_refused():
+    with pytest.raises(UserError, match="at least 1"):
+        top_kast(backward=0.5)

@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 from layer_by_hand import GRADS, WEIGHTS, state_of
 
-from sparse_search.algorithms import complete, rigl
+from sparse_search.algorithms import CONSTRUCTORS, complete, rigl
+from sparse_search.algorithms.ac_dc import ac_dc
+from sparse_search.algorithms.base import no_rewire
+from sparse_search.algorithms.cht import cht
+from sparse_search.algorithms.lottery import lottery
 from sparse_search.algorithms.mest import mest
 from sparse_search.algorithms.rigl import rigl as make_rigl
 from sparse_search.algorithms.set_ import set_
+from sparse_search.algorithms.snfs import snfs
 from sparse_search.errors import UserError
+from sparse_search.masks.patterns import block
 
 KEY = jax.random.key(0)
 PARAMS, GRAD = {"kernel": jnp.asarray(WEIGHTS)}, {"kernel": jnp.asarray(GRADS)}
@@ -113,3 +119,66 @@ def test_a_factory_gets_what_it_names():
         complete(lambda steps: None, until=10)
     with pytest.raises(TypeError, match="drop_fration"):
         rigl(drop_fration=0.2)
+
+
+@pytest.mark.parametrize("count", [8, 12, 30])
+@pytest.mark.parametrize("name", ["lottery", "synflow", "top_kast", "gradual"])
+def test_nested_selections_of_blocks_that_do_not_divide_a_layer(name, count):
+    pattern = block(4, 4)
+    given = {"output": lambda p: jnp.sum(p["k"])} if name == "synflow" else {}
+    made = complete(CONSTRUCTORS[name], until=8, every=2, pattern=pattern, **given)
+    params = {"k": jnp.asarray(np.random.default_rng(0).normal(size=(10, 10)))}
+    try:
+        count = pattern.reach((10, 10), count)
+    except UserError:
+        return
+    params, state = made.init(KEY, params, {"k": count})
+    for step in range(8):
+        if step % 2 and made.rewire is not no_rewire:
+            params, state, _ = made.rewire(KEY, params, params, state)
+        else:
+            _, state = made.filter_grads(params, params, state)
+    assert int(state.masks["k"].sum()) == count
+
+
+def test_what_blocks_cannot_do_is_refused():
+    with pytest.raises(UserError, match="drawn entry by entry"):
+        make_rigl(candidates=2.0, pattern=block(4, 4))
+    with pytest.raises(UserError, match="grown one by one"):
+        cht(pattern=block(4, 4))
+
+
+def test_a_layer_of_snfs_keeps_a_weight():
+    masks = {
+        "a": jnp.ones((10, 10), bool),
+        "b": jnp.zeros((3, 3), bool).at[1, 1].set(True),
+    }
+    params = jax.tree.map(lambda m: m.astype(jnp.float32), masks)
+    algorithm = snfs(0.9, schedule="constant")
+    _, state = algorithm.init(KEY, params, {"a": 100, "b": 1})
+    state = state._replace(masks=masks)
+    _, state, _ = algorithm.rewire(KEY, params, params, state)
+    numbers = [int(m.sum()) for m in state.masks.values()]
+    assert sum(numbers) == 101 and min(numbers) >= 1
+
+
+@pytest.mark.parametrize("prunings, until", [(7, 8), (3, 7), (2, 5)])
+def test_the_last_pruning_is_never_missed(prunings, until):
+    algorithm = lottery(until=until, every=1, prunings=prunings)
+    params = {"k": jnp.arange(1.0, 101).reshape(10, 10)}
+    params, state = algorithm.init(KEY, params, {"k": 10})
+    for _ in range(until):
+        params, state, _ = algorithm.rewire(KEY, params, params, state)
+    assert int(state.masks["k"].sum()) == 10
+
+
+def test_no_more_phases_than_rewires():
+    algorithm = ac_dc(until=1000, every=200, phases=10)
+    params = {"k": jnp.arange(1.0, 101).reshape(10, 10)}
+    params, state = algorithm.init(KEY, params, {"k": 10})
+    seen = []
+    for step in range(199, 1000, 200):
+        state = state._replace(step=jnp.int32(step))
+        params, state, _ = algorithm.rewire(KEY, params, params, state)
+        seen.append(int(state.masks["k"].sum()))
+    assert seen == [10, 100, 10, 100, 10]

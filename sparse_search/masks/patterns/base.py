@@ -32,6 +32,7 @@ class Pattern(NamedTuple):
         reach: `(shape, count) -> count`, the largest number of non-zeros, not above
             `count`, that a mask of this shape can have; raises a `UserError` where
             there is none.
+        entries: whether entries are exchanged one by one; not where they go in blocks.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Pattern(NamedTuple):
         [Key, Bool[Array, "*s"], Scores, Count, Scores, Count], Bool[Array, "*s"]
     ]
     reach: Callable[[Shape, int], int]
+    entries: bool = True
 
 
 def reach(
@@ -65,6 +67,7 @@ def reach(
             found[layer] = pattern.reach(shape, counts[layer])
         except UserError as error:
             raise Impossible(f"{layer}: {error}") from None
+    counts = {layer: counts[layer] for layer in shapes}
     left = sum(counts.values()) - sum(found.values())
     for layer in sorted(found, key=lambda name: found[name] - counts[name]):
         more = pattern.reach(shapes[layer], found[layer] + left)

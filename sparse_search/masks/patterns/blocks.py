@@ -10,7 +10,6 @@ block is ranked by the mean of its entries' scores.
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -76,18 +75,31 @@ def _classes(shape: Shape, height: int | None, width: int) -> list[_Class]:
     ]
 
 
-def _divide(count: Any, classes: list[_Class], minimum: Callable[..., Any]) -> list:
+def _divide(count: Any, classes: list[_Class], xp: Any) -> list[Any]:
     """How many blocks of every class `count` entries make, about the same part of each.
 
-    In integers that fit 32 bits, so that a traced count gives what Python's gives.
+    No class has fewer blocks for a larger count, so that what is selected for a smaller
+    one can be selected within it. In integers that fit 32 bits, so that a traced count
+    (`xp` is jax.numpy) gives what NumPy gives.
     """
-    size = sum(c.number * c.size for c in classes)
-    unit = -(-size // 256)
-    found = [c.number * (count // unit) // -(-size // unit) for c in classes]
-    found[0] = 0 * count
-    for number, c in enumerate(classes):  # the interior takes what the edges leave
-        left = count - sum(n * c.size for n, c in zip(found, classes, strict=True))
-        found[number] = minimum(found[number] + left // c.size, c.number)
+    levels = min(sum(c.number for c in classes), 2**15)
+
+    def numbers(level: Any) -> list[Any]:
+        return [
+            c.number // levels * level + c.number % levels * level // levels
+            for c in classes
+        ]
+
+    def total(level: Any) -> Any:
+        return sum(n * c.size for n, c in zip(numbers(level), classes, strict=True))
+
+    level = 0 * count
+    for bit in reversed(range(16)):  # the highest level that the count reaches
+        tried = xp.minimum(level + 2**bit, levels)
+        level = xp.where(total(tried) <= count, tried, level)
+    found, following = numbers(level), numbers(xp.minimum(level + 1, levels))
+    more = (count - total(level)) // classes[0].size
+    found[0] = xp.minimum(found[0] + more, following[0])
     return found
 
 
@@ -110,7 +122,7 @@ def block(height: int | None, width: int, name: str = "") -> Pattern:
         key: Key, scores: Scores, count: Count, where: Bool[Array, "*s"]
     ) -> Bool[Array, "*s"]:
         classes = _classes(where.shape, height, width)
-        wanted = _divide(jnp.asarray(count, jnp.int32), classes, jnp.minimum)
+        wanted = _divide(jnp.asarray(count, jnp.int32), classes, jnp)
         found = [
             _topk(
                 subkey(key, number), _means(scores, c), wanted[number], _all(where, c)
@@ -128,7 +140,7 @@ def block(height: int | None, width: int, name: str = "") -> Pattern:
         count: Count,
     ) -> Bool[Array, "*s"]:
         classes = _classes(mask.shape, height, width)
-        wanted = _divide(jnp.asarray(count, jnp.int32), classes, jnp.minimum)
+        wanted = _divide(jnp.asarray(count, jnp.int32), classes, jnp)
         share = kept / jnp.maximum(counting.count(mask), 1)
         found = []
         for number, c in enumerate(classes):
@@ -144,18 +156,16 @@ def block(height: int | None, width: int, name: str = "") -> Pattern:
     def reach(shape: Shape, count: int) -> int:
         classes = _classes(shape, height, width)
         count = min(count, math.prod(shape))
-        smallest = min(c.size for c in classes)
-        for number in range(count, 0, -1):
-            blocks = _divide(number, classes, min)
-            total = sum(n * c.size for n, c in zip(blocks, classes, strict=True))
-            if total == number:
-                return number
-        raise UserError(
-            f"a block of the pattern {name} has {smallest:,} weights, more than "
-            f"{count:,}."
-        )
+        blocks = _divide(count, classes, np)
+        found = int(sum(n * c.size for n, c in zip(blocks, classes, strict=True)))
+        if not found:
+            raise UserError(
+                f"the pattern {name} has at least {classes[0].size:,} weights in a "
+                f"layer of shape {shape}, more than {count:,}."
+            )
+        return found
 
-    return Pattern(name, select, exchange, reach)
+    return Pattern(name, select, exchange, reach, entries=False)
 
 
 CHANNEL = block(None, 1, "channel")

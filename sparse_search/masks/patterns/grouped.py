@@ -123,7 +123,8 @@ def _largest(
     word = topk.sortable(scores)
     values = word.values.reshape(layout.split)
     candidates = where.reshape(layout.split)
-    if math.prod(layout.split[axis] for axis in layout.axes) <= _SMALL:
+    members = math.prod(layout.split[axis] for axis in layout.axes)
+    if len(layout.axes) == 1 and members <= _SMALL:
         above, ties = _compared(values, quota, candidates, layout)
     else:
         least = _kth(values, word.bits, quota, candidates, layout)

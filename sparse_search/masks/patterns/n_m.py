@@ -2,7 +2,8 @@
 
 2:4 along the inputs is what sparse tensor cores multiply (Mishra et al. 2021,
 arXiv:2104.08378). With N left open every layer has its own, as many as its count makes
-(Sun et al. 2021, DominoSearch).
+(Sun et al. 2021, DominoSearch). A fixed N is what a budget may be (`reach`); methods
+that come from dense pass through larger ones on the way.
 """
 
 import math
