@@ -11,11 +11,11 @@ PATH is a checkout of https://github.com/google-research/jaxpruner (measured:
 f133ee5); without it the peer is left out. Expected, on 2 cores of a noisy CPU:
 
                             ms per 100   ratio to dense  [min, max]
-    dense                         95.3             1.00  [1.00, 1.00]
-    rigl                         101.3             1.07  [0.98, 1.13]
-    dense, plain JAX              93.4             1.00  [0.94, 1.07]
-    jaxpruner RigL, loop         236.6             2.46  [2.31, 2.72]
-    jaxpruner RigL, scan         218.2             2.29  [2.16, 2.47]
+    dense                        110.2             1.00  [1.00, 1.00]
+    rigl                         114.7             1.04  [0.87, 1.11]
+    dense, plain JAX             102.2             0.93  [0.82, 1.14]
+    jaxpruner RigL, loop         259.3             2.36  [1.93, 2.60]
+    jaxpruner RigL, scan         236.6             2.15  [1.89, 2.38]
 
 What is compared:
 
