@@ -23,19 +23,17 @@ from sparse_search.algorithms.base import (
     Info,
     Scope,
     SparseAlgorithm,
-    all_masks,
     exchanged_info,
-    integers,
     is_last,
     masked_grads,
     same_view,
 )
-from sparse_search.algorithms.dense_state import DenseState
+from sparse_search.algorithms.dense_state import DenseState, begin_dense
 from sparse_search.algorithms.pruning import check_scope, keep_largest
 from sparse_search.errors import UserError
 from sparse_search.masks.gate import cond_over_lanes
 from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
-from sparse_search.types import Counts, Key, Masks, Params, Scalar
+from sparse_search.types import Key, Masks, Params, Scalar
 
 
 def ac_dc(
@@ -61,11 +59,6 @@ def ac_dc(
     if phases < 2:
         raise UserError(f"phases={phases}; it must be at least 2.")
 
-    def init(key: Key, params: Params, counts: Counts) -> tuple[Params, DenseState]:
-        del key
-        masks = all_masks(params, counts)
-        return params, DenseState(masks, jnp.zeros((), jnp.int32), integers(counts))
-
     def rewire(
         key: Key, params: Params, grads: Params, state: DenseState
     ) -> tuple[Params, DenseState, Info]:
@@ -86,7 +79,7 @@ def ac_dc(
         return trees.apply_masks(params, masks), new, info
 
     return SparseAlgorithm(
-        init,
+        begin_dense,
         same_view,
         masked_grads,
         rewire,

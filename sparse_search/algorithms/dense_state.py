@@ -2,7 +2,10 @@
 
 from typing import NamedTuple
 
-from sparse_search.types import Array, Counts, Int, Masks
+import jax.numpy as jnp
+
+from sparse_search.algorithms.base import all_masks, integers
+from sparse_search.types import Array, Counts, Int, Key, Masks, Params
 
 
 class DenseState(NamedTuple):
@@ -17,3 +20,10 @@ class DenseState(NamedTuple):
     masks: Masks
     step: Int[Array, ""]
     counts: Counts
+
+
+def begin_dense(key: Key, params: Params, counts: Counts) -> tuple[Params, DenseState]:
+    """An algorithm's `init` that stores all weights."""
+    del key
+    masks = all_masks(params, counts)
+    return params, DenseState(masks, jnp.zeros((), jnp.int32), integers(counts))

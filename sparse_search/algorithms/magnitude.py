@@ -18,18 +18,16 @@ from sparse_search.algorithms.base import (
     Info,
     Scope,
     SparseAlgorithm,
-    all_masks,
     exchanged_info,
-    integers,
     is_last,
     masked_grads,
     same_view,
 )
-from sparse_search.algorithms.dense_state import DenseState
+from sparse_search.algorithms.dense_state import DenseState, begin_dense
 from sparse_search.algorithms.pruning import check_scope, keep_largest
 from sparse_search.masks.gate import cond_over_lanes
 from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
-from sparse_search.types import Counts, Key, Params, Scalar
+from sparse_search.types import Key, Params, Scalar
 
 
 def magnitude(
@@ -47,11 +45,6 @@ def magnitude(
         scope: whether weights are compared within a layer, or over all.
     """
     check_scope(scope, pattern)
-
-    def init(key: Key, params: Params, counts: Counts) -> tuple[Params, DenseState]:
-        del key
-        masks = all_masks(params, counts)
-        return params, DenseState(masks, jnp.zeros((), jnp.int32), integers(counts))
 
     def rewire(
         key: Key, params: Params, grads: Params, state: DenseState
@@ -74,7 +67,7 @@ def magnitude(
         return trees.apply_masks(params, masks), new, info
 
     return SparseAlgorithm(
-        init,
+        begin_dense,
         same_view,
         masked_grads,
         rewire,

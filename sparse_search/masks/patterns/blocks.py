@@ -17,7 +17,8 @@ import numpy as np
 
 from sparse_search.errors import UserError
 from sparse_search.keys import subkey
-from sparse_search.masks import counting, topk
+from sparse_search.masks import counting
+from sparse_search.masks.patterns import unstructured
 from sparse_search.masks.patterns.base import Count, Pattern, Scores, Shape
 from sparse_search.types import Array, Bool, Float, Key
 
@@ -124,7 +125,7 @@ def block(height: int | None, width: int, name: str = "") -> Pattern:
         classes = _classes(where.shape, height, width)
         wanted = _divide(jnp.asarray(count, jnp.int32), classes, jnp)
         found = [
-            _topk(
+            unstructured.select(
                 subkey(key, number), _means(scores, c), wanted[number], _all(where, c)
             )
             for number, c in enumerate(classes)
@@ -148,9 +149,11 @@ def block(height: int | None, width: int, name: str = "") -> Pattern:
             stays = jnp.round(share * counting.count(stored)).astype(jnp.int32)
             stays = jnp.minimum(stays, wanted[number])
             first, second = (subkey(key, 2 * number + i) for i in range(2))
-            rest = _topk(first, _means(keep, c), stays, stored)
+            rest = unstructured.select(first, _means(keep, c), stays, stored)
             missing = wanted[number] - counting.count(rest)
-            found.append(rest | _topk(second, _means(grow, c), missing, ~rest))
+            found.append(
+                rest | unstructured.select(second, _means(grow, c), missing, ~rest)
+            )
         return _entries(found, classes, mask.shape)
 
     def reach(shape: Shape, count: int) -> int:
@@ -169,14 +172,6 @@ def block(height: int | None, width: int, name: str = "") -> Pattern:
 
 
 CHANNEL = block(None, 1, "channel")
-
-
-def _topk(
-    key: Key, scores: Scores, count: Array, where: Bool[Array, "rows columns"]
-) -> Bool[Array, "rows columns"]:
-    if scores is None:
-        return topk.select_random(key, count, where)
-    return topk.select(key, scores, count, where)
 
 
 def _cut(x: Array, c: _Class) -> Array:

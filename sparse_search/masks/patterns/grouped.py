@@ -15,6 +15,7 @@ import numpy as np
 
 from sparse_search.keys import subkey
 from sparse_search.masks import bijection, topk
+from sparse_search.masks.patterns import unstructured
 from sparse_search.masks.patterns.base import Count, Scores
 from sparse_search.types import Array, Bool, Int, Key, UInt
 
@@ -77,10 +78,7 @@ def exchange(
     """
     quota = jnp.asarray(quota, jnp.int32)
     within = _at_most(subkey(key, 2), keep, quota, mask, layout)
-    if keep is None:
-        rest = topk.select_random(subkey(key, 0), kept, within)
-    else:
-        rest = topk.select(subkey(key, 0), keep, kept, within)
+    rest = unstructured.select(subkey(key, 0), keep, kept, within)
     missing = quota - numbers(rest, layout)
     return rest | select(subkey(key, 1), grow, missing, ~rest, layout)
 
