@@ -76,6 +76,13 @@ def test_every_optimizer_of_optax(name):
 
 
 WRAPPED = {
+    "sam": lambda tx: optax.contrib.sam(tx, optax.sgd(0.05), sync_period=2),
+    "schedule_free": lambda tx: optax.contrib.schedule_free(tx, learning_rate=0.01),
+    "mechanize": lambda tx: optax.contrib.mechanize(tx),
+    "adaptive_grad_clip": lambda tx: optax.chain(optax.adaptive_grad_clip(0.1), tx),
+    "selective_transform": lambda tx: optax.transforms.selective_transform(
+        tx, freeze_mask=lambda p: jax.tree.map(lambda x: x.ndim < 2, p)
+    ),
     "MultiSteps": lambda tx: optax.MultiSteps(tx, 2).gradient_transformation(),
     "apply_if_finite": lambda tx: optax.apply_if_finite(tx, 3),
     "chain": lambda tx: optax.chain(optax.clip_by_global_norm(1.0), tx),
