@@ -46,10 +46,14 @@ def domain(shape: tuple[int, ...]) -> Domain:
     return Domain(column_bits, max((row_bits + column_bits + 1) // 2, 1))
 
 
-def _round_keys(key: Key, half: int) -> list[tuple[Array, Array]]:
-    pairs = _pairs(half)
-    numbers = words(key, 2 * pairs)
-    return [(numbers[2 * i], numbers[2 * i + 1]) for i in range(pairs)]
+def round_keys(key: Key, over: Domain) -> UInt[Array, " rounds"]:
+    """The words that key the rounds, all that a bijection needs of its key."""
+    return words(key, 2 * _pairs(over.half))
+
+
+def _in_pairs(key: Key, over: Domain) -> list[tuple[Array, Array]]:
+    numbers = round_keys(key, over)
+    return [(numbers[i], numbers[i + 1]) for i in range(0, len(numbers), 2)]
 
 
 def _shift_left(x: Array, bits: int) -> Array:
@@ -73,7 +77,7 @@ def rank(
     else:
         high = _shift_right(row, half - bits)
         low = (_shift_left(row, bits) | column) & word
-    for first, second in _round_keys(key, half):
+    for first, second in _in_pairs(key, over):
         high = high ^ (mix(low + first) & word)
         low = low ^ (mix(high + second) & word)
     return high, low
@@ -89,7 +93,7 @@ def position(
     """
     half, bits = over.half, over.column
     word = np.uint32((1 << half) - 1)
-    for first, second in reversed(_round_keys(key, half)):
+    for first, second in reversed(_in_pairs(key, over)):
         low = low ^ (mix(high + second) & word)
         high = high ^ (mix(low + first) & word)
     if bits >= half:

@@ -1,0 +1,1 @@
+"""Multiply and store only the weights that exist."""

@@ -1,0 +1,364 @@
+// The products of one instruction set.
+//
+// Every weight is one fused multiply-add over a row of activations, a contiguous piece of
+// the batch. A forward row gathers the rows of its inputs; a backward row of an input
+// makes its gradient and those of its weights from one reading of the rows of outputs.
+
+#include "kernels.h"
+
+#include "simd.h"
+
+namespace sparse_search::ISA {
+
+template <class V, class A, bool kTail>
+static INLINE V load(const A* p, bool last, int n) {
+  return kTail && last ? V::load(p, n) : V::load(p);
+}
+
+template <class V, class A, bool kTail>
+static INLINE void store(A* p, V v, bool last, int n) {
+  if (kTail && last) {
+    v.store(p, n);
+  } else {
+    v.store(p);
+  }
+}
+
+#define EACH(z) _Pragma("GCC unroll 8") for (int z = 0; z < N; z++)
+
+template <class V, class A, class I, class P, int N, bool kTail>
+static void forward_rows(const Layer& l, const A* x, const typename V::T* bias, A* y, bool relu,
+                         int32_t tile, int32_t begin, int32_t end, int64_t first, int n) {
+  const I* ins = static_cast<const I*>(l.ins);
+  const P* perm = static_cast<const P*>(l.perm);
+  const auto* values = static_cast<const typename V::T*>(l.values);
+  // What is kept in fewer bits than it is summed in stays in registers over all tiles.
+  constexpr bool kRowFirst = sizeof(A) < sizeof(typename V::T);
+  const int outer = kRowFirst ? 1 : l.tiles_in;
+  for (int t = 0; t < outer; t++) {
+    for (int32_t i = begin; i < end; i++) {
+      A* yi = y + (static_cast<int64_t>(tile) * l.tile_out + i) * l.batch + first;
+      V a[N];
+      bool begun = false;
+      for (int s = kRowFirst ? 0 : t; s < (kRowFirst ? l.tiles_in : t + 1); s++) {
+        const int64_t at = static_cast<int64_t>(s) * l.tiles_out + tile;
+        const int32_t* ptr = l.out_ptr + at * (l.tile_out + 1);
+        const bool final = s == l.tiles_in - 1;
+        int32_t k = ptr[i], stop = ptr[i + 1];
+        if (s && k == stop && !(final && relu) && !kRowFirst) continue;
+        if (!begun) {
+          begun = true;
+          if (s) {
+            EACH(z) a[z] = load<V, A, kTail>(yi + z * V::lanes, z == N - 1, n);
+          } else {
+            const V b = V::all(bias[tile * l.tile_out + i]);
+            EACH(z) a[z] = b;
+          }
+        }
+        const A* x0 = x + static_cast<int64_t>(s) * l.tile_in * l.batch + first;
+        const auto* v = values + ptr[0];
+        for (; k < stop; k++) {
+          const V w = V::all(v[perm[k]]);
+          const A* xj = x0 + static_cast<int64_t>(ins[k]) * l.batch;
+          EACH(z) a[z] = V::fma(w, load<V, A, kTail>(xj + z * V::lanes, z == N - 1, n), a[z]);
+        }
+        if (final && relu) {
+          EACH(z) a[z] = V::relu(a[z]);
+        }
+      }
+      if (begun) {
+        EACH(z) store<V, A, kTail>(yi + z * V::lanes, a[z], z == N - 1, n);
+      }
+    }
+  }
+}
+
+template <class V, class A, class I, int N, bool kTail, bool kDx>
+static void backward_rows(const Layer& l, const A* x, const A* g, A* dx, typename V::T* dw,
+                          int32_t tile, int32_t begin, int32_t end, int64_t first, int n,
+                          bool add) {
+  using T = typename V::T;
+  const I* outs = static_cast<const I*>(l.outs);
+  const T* values = static_cast<const T*>(l.values);
+  constexpr bool kRowFirst = sizeof(A) < sizeof(T);
+  const int outer = kRowFirst ? 1 : l.tiles_out;
+  V sum[16];
+  for (V& one : sum) one = V::zero();
+  for (int t = 0; t < outer; t++) {
+    for (int32_t j = begin; j < end; j++) {
+      const int64_t row = (static_cast<int64_t>(tile) * l.tile_in + j) * l.batch + first;
+      V a[N], xj[N];
+      bool begun = false;
+      for (int s = kRowFirst ? 0 : t; s < (kRowFirst ? l.tiles_out : t + 1); s++) {
+        const int32_t* ptr =
+            l.in_ptr + (static_cast<int64_t>(tile) * l.tiles_out + s) * (l.tile_in + 1);
+        int32_t k = ptr[j], stop = ptr[j + 1];
+        if (k == stop && (s || !kDx) && !kRowFirst) continue;
+        if (!begun) {
+          begun = true;
+          EACH(z) xj[z] = load<V, A, kTail>(x + row + z * V::lanes, z == N - 1, n);
+          if (kDx) {
+            if (s) {
+              EACH(z) a[z] = load<V, A, kTail>(dx + row + z * V::lanes, z == N - 1, n);
+            } else {
+              EACH(z) a[z] = V::zero();
+            }
+          }
+        }
+        const A* g0 = g + static_cast<int64_t>(s) * l.tile_out * l.batch + first;
+        while (k < stop) {
+          const int m = stop - k < 16 ? stop - k : 16;
+          for (int q = 0; q < m; q++) {
+            const V w = V::all(values[k + q]);
+            const A* gi = g0 + static_cast<int64_t>(outs[k + q]) * l.batch;
+            V s0 = V::zero(), s1 = V::zero();
+            EACH(z) {
+              const V gz = load<V, A, kTail>(gi + z * V::lanes, z == N - 1, n);
+              if (kDx) a[z] = V::fma(w, gz, a[z]);
+              if (z & 1) {
+                s1 = V::fma(xj[z], gz, s1);
+              } else {
+                s0 = V::fma(xj[z], gz, s0);
+              }
+            }
+            sum[q] = V::add(s0, s1);
+          }
+          sums(sum, dw + k, m, add);
+          k += m;
+        }
+      }
+      if (begun && kDx) {
+        EACH(z) store<V, A, kTail>(dx + row + z * V::lanes, a[z], z == N - 1, n);
+      }
+    }
+  }
+}
+
+// Chooses how many vectors a block of columns takes; only whole blocks have no mask.
+template <int N, template <int, bool> class F, class... Args>
+static void by_columns(int count, int lanes, Args... args) {
+  if constexpr (N > 0) {
+    if (count > (N - 1) * lanes) {
+      if (N == kMaxVectors && count == N * lanes) {
+        F<N, false>::run(args..., lanes);
+      } else {
+        F<N, true>::run(args..., count - (N - 1) * lanes);
+      }
+    } else {
+      by_columns<N - 1, F>(count, lanes, args...);
+    }
+  }
+}
+
+template <class V, class A, class I, class P>
+struct Typed {
+  using T = typename V::T;
+  template <int N, bool kTail>
+  struct Forward {
+    static void run(const Layer* l, const A* x, const T* bias, A* y, bool relu, int32_t tile,
+                    int32_t begin, int32_t end, int64_t first, int n) {
+      forward_rows<V, A, I, P, N, kTail>(*l, x, bias, y, relu, tile, begin, end, first, n);
+    }
+  };
+  template <int N, bool kTail>
+  struct Backward {
+    static void run(const Layer* l, const A* x, const A* g, A* dx, T* dw, int32_t tile,
+                    int32_t begin, int32_t end, int64_t first, bool add, int n) {
+      if (dx) {
+        backward_rows<V, A, I, N, kTail, true>(*l, x, g, dx, dw, tile, begin, end, first, n, add);
+      } else {
+        backward_rows<V, A, I, N, kTail, false>(*l, x, g, dx, dw, tile, begin, end, first, n, add);
+      }
+    }
+  };
+};
+
+template <class V, class A, class I, class P>
+static void forward_typed(const Layer& l, const void* x, const void* bias, void* y, bool relu,
+                          int32_t tile, int32_t begin, int32_t end, Columns c) {
+  using T = typename V::T;
+  by_columns<kMaxVectors, Typed<V, A, I, P>::template Forward>(
+      c.count, V::lanes, &l, static_cast<const A*>(x), static_cast<const T*>(bias),
+      static_cast<A*>(y), relu, tile, begin, end, c.first);
+}
+
+template <class V, class A, class I, class P>
+static void backward_typed(const Layer& l, const void* x, const void* g, void* dx, void* dw,
+                           int32_t tile, int32_t begin, int32_t end, Columns c, bool add) {
+  using T = typename V::T;
+  by_columns<kMaxVectors, Typed<V, A, I, P>::template Backward>(
+      c.count, V::lanes, &l, static_cast<const A*>(x), static_cast<const A*>(g),
+      static_cast<A*>(dx), static_cast<T*>(dw), tile, begin, end, c.first, add);
+}
+
+template <class V, class A>
+static void gate_typed(const A* dy, const A* y, A* g, typename V::T* db, int64_t batch,
+                       int32_t begin, int32_t end) {
+  for (int32_t i = begin; i < end; i++) {
+    const int64_t row = i * batch;
+    V sum = V::zero();
+    for (int64_t b = 0; b < batch; b += V::lanes) {
+      const int n = batch - b < V::lanes ? batch - b : V::lanes;
+      const bool last = n < V::lanes;
+      V d = load<V, A, true>(dy + row + b, last, n);
+      if (y) {
+        d = V::where_positive(load<V, A, true>(y + row + b, last, n), d);
+        store<V, A, true>(g + row + b, d, last, n);
+      }
+      sum = V::add(sum, d);
+    }
+    db[i] = sum.sum();
+  }
+}
+
+constexpr int kPanel = 64;
+
+template <class V, class A>
+static void pack_typed(const A* g, int64_t batch, int32_t first, int32_t last,
+                       typename V::T* panel) {
+  for (int64_t b = 0; b < batch; b++)
+    for (int c = 0; c < kPanel; c++)
+      panel[b * kPanel + c] =
+          first + c < last ? widen(g[static_cast<int64_t>(first + c) * batch + b]) : 0;
+}
+
+template <class V, class A, int R>
+static void gradient_block(const A* x, int64_t batch, const typename V::T* panel,
+                           typename V::T* out) {
+  constexpr int kWide = kMaxVectors / 2;  // vectors of a row that fit beside each other
+  for (int c = 0; c < kPanel; c += kWide * V::lanes) {
+    V a[R][kWide];
+    for (int r = 0; r < R; r++)
+      for (int z = 0; z < kWide; z++) a[r][z] = V::zero();
+    for (int64_t b = 0; b < batch; b++) {
+      V p[kWide];
+      for (int z = 0; z < kWide; z++) p[z] = V::load(panel + b * kPanel + c + z * V::lanes);
+      for (int r = 0; r < R; r++) {
+        const V w = V::all(widen(x[r * batch + b]));
+        for (int z = 0; z < kWide; z++) a[r][z] = V::fma(w, p[z], a[r][z]);
+      }
+    }
+    for (int r = 0; r < R; r++)
+      for (int z = 0; z < kWide; z++) a[r][z].store(out + r * kPanel + c + z * V::lanes);
+  }
+}
+
+template <class V, class A>
+static void gradient_typed(const A* x, int64_t batch, const typename V::T* panel, int32_t rows,
+                           typename V::T* out) {
+  int32_t r = 0;
+  for (; r + 6 <= rows; r += 6)
+    gradient_block<V, A, 6>(x + r * batch, batch, panel, out + r * kPanel);
+  for (; r < rows; r++) gradient_block<V, A, 1>(x + r * batch, batch, panel, out + r * kPanel);
+}
+
+template <class T>
+static int32_t reaching_typed(const T* block, int32_t size, T threshold, int32_t* where) {
+  int32_t found = 0, i = 0;
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    const __m512 least = _mm512_set1_ps(threshold);
+    __m512i index = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    for (; i + 16 <= size; i += 16) {
+      const __mmask16 some =
+          _mm512_cmp_ps_mask(_mm512_abs_ps(_mm512_loadu_ps(block + i)), least, _CMP_GE_OQ);
+      _mm512_mask_compressstoreu_epi32(where + found, some, index);
+      found += __builtin_popcount(some);
+      index = _mm512_add_epi32(index, _mm512_set1_epi32(16));
+    }
+  }
+#endif
+  for (; i < size; i++)
+    if (block[i] >= threshold || -block[i] >= threshold) where[found++] = i;
+  return found;
+}
+
+static int32_t reaching(Kind kind, const void* block, int32_t size, double threshold,
+                        int32_t* where) {
+  return kind == kF64
+             ? reaching_typed(static_cast<const double*>(block), size, threshold, where)
+             : reaching_typed(static_cast<const float*>(block), size,
+                              static_cast<float>(threshold), where);
+}
+
+static int32_t columns(Kind kind) {
+  return kMaxVectors * (kind == kF64 ? F64::lanes : F32::lanes);
+}
+
+static void forward(Kind kind, const Layer& l, const void* x, const void* bias, void* y,
+                    bool relu, int32_t tile, int32_t begin, int32_t end, Columns c) {
+#define CALL(V, A)                                                                          \
+  l.narrow ? forward_typed<V, A, uint8_t, uint16_t>(l, x, bias, y, relu, tile, begin, end, c) \
+           : forward_typed<V, A, uint16_t, int32_t>(l, x, bias, y, relu, tile, begin, end, c)
+  if (kind == kF32) {
+    CALL(F32, float);
+  } else if (kind == kF64) {
+    CALL(F64, double);
+  } else {
+    CALL(F32, bf16);
+  }
+#undef CALL
+}
+
+static void backward(Kind kind, const Layer& l, const void* x, const void* g, void* dx, void* dw,
+                     int32_t tile, int32_t begin, int32_t end, Columns c, bool add) {
+#define CALL(V, A)                                                                             \
+  l.narrow ? backward_typed<V, A, uint8_t, uint16_t>(l, x, g, dx, dw, tile, begin, end, c, add) \
+           : backward_typed<V, A, uint16_t, int32_t>(l, x, g, dx, dw, tile, begin, end, c, add)
+  if (kind == kF32) {
+    CALL(F32, float);
+  } else if (kind == kF64) {
+    CALL(F64, double);
+  } else {
+    CALL(F32, bf16);
+  }
+#undef CALL
+}
+
+// The kinds' types, for what has no indices.
+#define BY_KIND(call)          \
+  if (kind == kF32) {          \
+    call(F32, float, float);   \
+  } else if (kind == kF64) {   \
+    call(F64, double, double); \
+  } else {                     \
+    call(F32, bf16, float);    \
+  }
+
+static void gate(Kind kind, const void* dy, const void* y, void* g, void* db, int64_t batch,
+                 int32_t begin, int32_t end) {
+#define CALL(V, A, T)                                                                       \
+  gate_typed<V, A>(static_cast<const A*>(dy), static_cast<const A*>(y), static_cast<A*>(g), \
+                   static_cast<T*>(db), batch, begin, end)
+  BY_KIND(CALL)
+#undef CALL
+}
+
+static void pack(Kind kind, const void* g, int64_t batch, int32_t first, int32_t last,
+                 void* panel) {
+#define CALL(V, A, T) \
+  pack_typed<V, A>(static_cast<const A*>(g), batch, first, last, static_cast<T*>(panel))
+  BY_KIND(CALL)
+#undef CALL
+}
+
+static void gradient(Kind kind, const void* x, int64_t batch, const void* panel, int32_t rows,
+                     void* out) {
+#define CALL(V, A, T)                                                                       \
+  gradient_typed<V, A>(static_cast<const A*>(x), batch, static_cast<const T*>(panel), rows, \
+                       static_cast<T*>(out))
+  BY_KIND(CALL)
+#undef CALL
+}
+
+}  // namespace sparse_search::ISA
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+
+const sparse_search::Kernels& sparse_search::JOIN(ISA, _kernels)() {
+  static constexpr Kernels kernels{ISA::columns, ISA::forward, ISA::gate,
+                                   ISA::backward, ISA::pack, ISA::gradient,
+                                   ISA::reaching};
+  return kernels;
+}

@@ -1,0 +1,54 @@
+// What the kernels of every instruction set are called with: plain numbers and pointers,
+// so that no code of the standard library is compiled for a set that a machine may lack.
+#pragma once
+
+#include <cstdint>
+
+namespace sparse_search {
+
+enum Kind { kF32, kF64, kBF16 };  // of the activations; bfloat16's weights are float32
+
+// A layer with weights in tiles of tile_in × tile_out. Weights are in the order of
+// tiles (tile rows first), in a tile by input, then output: `in_ptr` and `outs`. `out_ptr`,
+// `ins` and `perm` list a tile's weights by output, then input; `perm` is a weight's
+// place from the tile's first. Activations are [features, batch].
+struct Layer {
+  int32_t in, out, tile_in, tile_out, tiles_in, tiles_out;
+  int64_t batch;
+  bool narrow;  // uint8 indices and uint16 perm; else uint16 and int32
+  const int32_t *in_ptr, *out_ptr;
+  const void *outs, *ins, *perm;
+  const void* values;
+};
+
+// Columns that are held in registers together.
+struct Columns {
+  int64_t first;
+  int32_t count;
+};
+
+struct Kernels {
+  int32_t (*columns)(Kind);  // at most, of a block
+  // y[rows of a tile row of outputs, columns] = relu?(Wᵀ x + b)
+  void (*forward)(Kind, const Layer&, const void* x, const void* bias, void* y, bool relu,
+                  int32_t tile, int32_t begin, int32_t end, Columns);
+  // g = dy where y is positive (all of it without a y), db = its sums over the batch.
+  void (*gate)(Kind, const void* dy, const void* y, void* g, void* db, int64_t batch,
+               int32_t begin, int32_t end);
+  // dx = W g, if wanted, and dw = x gᵀ on the stored weights, for some rows of inputs.
+  void (*backward)(Kind, const Layer&, const void* x, const void* g, void* dx, void* dw,
+                   int32_t tile, int32_t begin, int32_t end, Columns, bool add);
+  // panel[b, c] = g[first + c, b] for 64 columns, those beyond the last zero; then
+  // out[r, c] = Σ_b x[r, b] panel[b, c].
+  void (*pack)(Kind, const void* g, int64_t batch, int32_t first, int32_t last, void* panel);
+  void (*gradient)(Kind, const void* x, int64_t batch, const void* panel, int32_t rows,
+                   void* out);
+  // Where a block of the gradient is at least a threshold in magnitude; how many.
+  int32_t (*reaching)(Kind, const void* block, int32_t size, double threshold, int32_t* where);
+};
+
+const Kernels& avx512_kernels();
+const Kernels& avx2_kernels();
+const Kernels& portable_kernels();
+
+}  // namespace sparse_search

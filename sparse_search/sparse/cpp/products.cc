@@ -1,0 +1,174 @@
+// The handlers that XLA calls for the products of a layer with tiled weights.
+
+#include <algorithm>
+#include <cstring>
+
+#include "handlers.h"
+#include "parallel.h"
+
+namespace sparse_search {
+
+const Kernels& kernels() {
+  static const Kernels& chosen = [] () -> const Kernels& {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+      return avx512_kernels();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2_kernels();
+#endif
+    return portable_kernels();
+  }();
+  return chosen;
+}
+
+std::optional<Kind> kind_of(ffi::DataType type) {
+  switch (type) {
+    case ffi::DataType::F32:
+      return kF32;
+    case ffi::DataType::F64:
+      return kF64;
+    case ffi::DataType::BF16:
+      return kBF16;
+    default:
+      return std::nullopt;
+  }
+}
+
+size_t size_of(Kind kind) { return kind == kF64 ? 8 : kind == kF32 ? 4 : 2; }
+
+namespace {
+
+constexpr int kUnits = 16;  // of work at least, so that threads end together
+
+// Rows [begin, end) of one tile.
+struct Rows {
+  int32_t tile, begin, end;
+};
+
+int64_t parts_of(int64_t tiles) { return (kUnits + tiles - 1) / tiles; }
+
+Rows rows_of(int64_t unit, int64_t parts, int32_t size, int32_t tile) {
+  const int32_t number = unit / parts, part = unit % parts;
+  const int64_t rows = std::min<int64_t>(tile, size - static_cast<int64_t>(number) * tile);
+  return {number, static_cast<int32_t>(rows * part / parts),
+          static_cast<int32_t>(rows * (part + 1) / parts)};
+}
+
+Columns columns_of(int64_t block, int32_t most, int64_t batch) {
+  const int64_t first = block * most;
+  return {first, static_cast<int32_t>(std::min<int64_t>(most, batch - first))};
+}
+
+ffi::Error Forward(ffi::ThreadPool pool, Any out_ptr, Any ins, Any perm, Any values, Any bias,
+                   Any x, Out y, int64_t tile_in, int64_t tile_out, bool relu) {
+  auto kind = kind_of(x.element_type());
+  if (!kind || x.dimensions().size() != 2)
+    return ffi::Error::InvalidArgument("activations must be float matrices");
+  Layer l = layer_of(x.dimensions()[0], y->dimensions()[0], tile_in, tile_out);
+  l.batch = x.dimensions()[1];
+  l.narrow = ins.element_type() == ffi::DataType::U8;
+  if (out_ptr.element_count() != pointers(l, l.tile_out) ||
+      static_cast<int64_t>(bias.element_count()) != l.out)
+    return ffi::Error::InvalidArgument("the topology is of another layer");
+  l.out_ptr = static_cast<const int32_t*>(out_ptr.untyped_data());
+  l.ins = ins.untyped_data();
+  l.perm = perm.untyped_data();
+  l.values = values.untyped_data();
+  const int32_t most = kernels().columns(*kind);
+  const int64_t blocks = (l.batch + most - 1) / most, parts = parts_of(l.tiles_out);
+  const int64_t units = l.tiles_out * parts;
+  parallel_for(pool, units * blocks, [&](int64_t u) {
+    const Rows r = rows_of(u % units, parts, l.out, l.tile_out);
+    kernels().forward(*kind, l, x.untyped_data(), bias.untyped_data(), y->untyped_data(), relu,
+                      r.tile, r.begin, r.end, columns_of(u / units, most, l.batch));
+  });
+  return ffi::Error::Success();
+}
+
+ffi::Error Backward(ffi::ThreadPool pool, Any in_ptr, Any outs, Any values, Any x, Any y, Any dy,
+                    Out dx, Out dw, Out db, Out g, int64_t tile_in, int64_t tile_out, bool relu,
+                    bool need_dx) {
+  auto kind = kind_of(x.element_type());
+  if (!kind || x.dimensions().size() != 2)
+    return ffi::Error::InvalidArgument("activations must be float matrices");
+  Layer l = layer_of(x.dimensions()[0], dy.dimensions()[0], tile_in, tile_out);
+  l.batch = x.dimensions()[1];
+  l.narrow = outs.element_type() == ffi::DataType::U8;
+  if (in_ptr.element_count() != pointers(l, l.tile_in))
+    return ffi::Error::InvalidArgument("the topology is of another layer");
+  l.in_ptr = static_cast<const int32_t*>(in_ptr.untyped_data());
+  l.outs = outs.untyped_data();
+  l.values = values.untyped_data();
+  const int64_t groups = std::min<int64_t>(kUnits, l.out);
+  parallel_for(pool, groups, [&](int64_t u) {
+    kernels().gate(*kind, dy.untyped_data(), relu ? y.untyped_data() : nullptr,
+                   g->untyped_data(), db->untyped_data(), l.batch, l.out * u / groups,
+                   l.out * (u + 1) / groups);
+  });
+  const void* gated = relu ? g->untyped_data() : dy.untyped_data();
+  if (!relu && g->untyped_data() != gated)
+    std::memcpy(g->untyped_data(), gated, g->size_bytes());
+  const int64_t nnz = l.in_ptr[in_ptr.element_count() - 1];
+  const size_t weight = *kind == kF64 ? 8 : 4;
+  std::memset(static_cast<char*>(dw->untyped_data()) + nnz * weight, 0,
+              (dw->element_count() - nnz) * weight);
+  const int32_t most = kernels().columns(*kind);
+  const int64_t blocks = (l.batch + most - 1) / most, parts = parts_of(l.tiles_in);
+  parallel_for(pool, l.tiles_in * parts, [&](int64_t u) {
+    const Rows r = rows_of(u, parts, l.in, l.tile_in);
+    for (int64_t block = 0; block < blocks; block++)
+      kernels().backward(*kind, l, x.untyped_data(), gated,
+                         need_dx ? dx->untyped_data() : nullptr, dw->untyped_data(), r.tile,
+                         r.begin, r.end, columns_of(block, most, l.batch), block > 0);
+  });
+  return ffi::Error::Success();
+}
+
+}  // namespace
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(SparseSearchForward, Forward,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Any>()  // out_ptr
+                                  .Arg<Any>()  // ins
+                                  .Arg<Any>()  // perm
+                                  .Arg<Any>()  // values
+                                  .Arg<Any>()  // bias
+                                  .Arg<Any>()  // x
+                                  .Ret<Any>()  // y
+                                  .Attr<int64_t>("tile_in")
+                                  .Attr<int64_t>("tile_out")
+                                  .Attr<bool>("relu"));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(SparseSearchBackward, Backward,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Any>()  // in_ptr
+                                  .Arg<Any>()  // outs
+                                  .Arg<Any>()  // values
+                                  .Arg<Any>()  // x
+                                  .Arg<Any>()  // y
+                                  .Arg<Any>()  // dy
+                                  .Ret<Any>()  // dx
+                                  .Ret<Any>()  // dw
+                                  .Ret<Any>()  // db
+                                  .Ret<Any>()  // g
+                                  .Attr<int64_t>("tile_in")
+                                  .Attr<int64_t>("tile_out")
+                                  .Attr<bool>("relu")
+                                  .Attr<bool>("need_dx"));
+
+}  // namespace sparse_search
+
+// The version of the interface that this was built for, to be compared before use.
+extern "C" int SparseSearchInterface() {
+  return XLA_FFI_API_MAJOR * 1000 + XLA_FFI_API_MINOR;
+}
+extern "C" const char* SparseSearchInstructionSet() {
+  const auto& chosen = sparse_search::kernels();
+#if defined(__x86_64__)
+  if (&chosen == &sparse_search::avx512_kernels()) return "avx512";
+  if (&chosen == &sparse_search::avx2_kernels()) return "avx2";
+#endif
+  return &chosen == &sparse_search::portable_kernels() ? "portable" : "";
+}

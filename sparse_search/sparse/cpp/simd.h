@@ -1,0 +1,229 @@
+// Vectors of one instruction set; this file is compiled once for each of them.
+//
+// A vector V has V::lanes numbers of type V::T. `load` reads them from memory of the
+// type of activations, which may be shorter than T (bfloat16); `n` of the masked forms
+// is how many lanes are in memory, the others read as zero and are not written.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512F__)
+#define ISA avx512
+#elif defined(__AVX2__)
+#define ISA avx2
+#else
+#define ISA portable
+#endif
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#define INLINE inline __attribute__((always_inline))
+
+namespace sparse_search::ISA {
+
+struct bf16 {
+  uint16_t bits;
+};
+
+static INLINE float widen(bf16 x) {
+  uint32_t bits = static_cast<uint32_t>(x.bits) << 16;
+  float out;
+  std::memcpy(&out, &bits, 4);
+  return out;
+}
+
+static INLINE bf16 narrow(float x) {  // to the nearest, ties to even
+  uint32_t bits;
+  std::memcpy(&bits, &x, 4);
+  if ((bits & 0x7fffffff) > 0x7f800000) return {static_cast<uint16_t>((bits >> 16) | 64)};
+  return {static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16)};
+}
+
+static INLINE float widen(float x) { return x; }
+static INLINE double widen(double x) { return x; }
+template <class A>
+struct Narrow;
+template <>
+struct Narrow<float> {
+  static INLINE float of(float x) { return x; }
+};
+template <>
+struct Narrow<double> {
+  static INLINE double of(double x) { return x; }
+};
+template <>
+struct Narrow<bf16> {
+  static INLINE bf16 of(float x) { return narrow(x); }
+};
+
+#if defined(__AVX512F__)
+
+constexpr int kMaxVectors = 8;  // of a row, held in registers
+
+struct F32 {
+  using T = float;
+  static constexpr int lanes = 16;
+  __m512 v;
+  static INLINE F32 zero() { return {_mm512_setzero_ps()}; }
+  static INLINE F32 all(float x) { return {_mm512_set1_ps(x)}; }
+  static INLINE F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+  static INLINE F32 load(const float* p, int n) {
+    return {_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p)};
+  }
+  static INLINE F32 load(const bf16* p) {
+    __m256i raw = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(raw), 16))};
+  }
+  static INLINE F32 load(const bf16* p, int n) {
+    uint16_t raw[16] = {};
+    std::memcpy(raw, p, 2 * n);
+    return load(reinterpret_cast<const bf16*>(raw));
+  }
+  INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
+  INLINE void store(float* p, int n) const {
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
+  }
+  INLINE void store(bf16* p) const {  // to the nearest, ties to even; NaN stays NaN
+    __m512i x = _mm512_castps_si512(v);
+    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(x, 16), _mm512_set1_epi32(1));
+    __m512i up = _mm512_add_epi32(x, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    up = _mm512_mask_or_epi32(up, nan, x, _mm512_set1_epi32(1 << 22));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                        _mm512_cvtepi32_epi16(_mm512_srli_epi32(up, 16)));
+  }
+  INLINE void store(bf16* p, int n) const {
+    bf16 all[16];
+    store(all);
+    std::memcpy(p, all, 2 * n);
+  }
+  static INLINE F32 fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+  static INLINE F32 add(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
+  static INLINE F32 relu(F32 a) { return {_mm512_max_ps(_mm512_setzero_ps(), a.v)}; }
+  static INLINE F32 where_positive(F32 a, F32 b) {
+    return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a.v, _mm512_setzero_ps(), _CMP_GT_OQ), b.v)};
+  }
+  INLINE float sum() const { return _mm512_reduce_add_ps(v); }
+};
+
+struct F64 {
+  using T = double;
+  static constexpr int lanes = 8;
+  __m512d v;
+  static INLINE F64 zero() { return {_mm512_setzero_pd()}; }
+  static INLINE F64 all(double x) { return {_mm512_set1_pd(x)}; }
+  static INLINE F64 load(const double* p) { return {_mm512_loadu_pd(p)}; }
+  static INLINE F64 load(const double* p, int n) {
+    return {_mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), p)};
+  }
+  INLINE void store(double* p) const { _mm512_storeu_pd(p, v); }
+  INLINE void store(double* p, int n) const {
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), v);
+  }
+  static INLINE F64 fma(F64 a, F64 b, F64 c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+  static INLINE F64 add(F64 a, F64 b) { return {_mm512_add_pd(a.v, b.v)}; }
+  static INLINE F64 relu(F64 a) { return {_mm512_max_pd(_mm512_setzero_pd(), a.v)}; }
+  static INLINE F64 where_positive(F64 a, F64 b) {
+    return {_mm512_maskz_mov_pd(_mm512_cmp_pd_mask(a.v, _mm512_setzero_pd(), _CMP_GT_OQ), b.v)};
+  }
+  INLINE double sum() const { return _mm512_reduce_add_pd(v); }
+};
+
+// The sums of `m` of 16 vectors, to or on top of `out`. A transposition by halves costs
+// less than 16 reductions.
+static INLINE void sums(const F32* t, float* out, int m, bool add) {
+  __m512 u[8], w[4];
+  for (int i = 0; i < 8; i++) {
+    __m512 a = t[2 * i].v, b = t[2 * i + 1].v;
+    u[i] = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+  }
+  for (int i = 0; i < 4; i++) {
+    __m512d a = _mm512_castps_pd(u[2 * i]), b = _mm512_castps_pd(u[2 * i + 1]);
+    w[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
+                         _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+  }
+  __m512 x = _mm512_add_ps(_mm512_shuffle_f32x4(w[0], w[1], 0x88),
+                           _mm512_shuffle_f32x4(w[0], w[1], 0xdd));
+  __m512 y = _mm512_add_ps(_mm512_shuffle_f32x4(w[2], w[3], 0x88),
+                           _mm512_shuffle_f32x4(w[2], w[3], 0xdd));
+  const __mmask16 some = static_cast<__mmask16>((1u << m) - 1);
+  __m512 made =
+      _mm512_add_ps(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xdd));
+  if (add) made = _mm512_add_ps(made, _mm512_maskz_loadu_ps(some, out));
+  _mm512_mask_storeu_ps(out, some, made);
+}
+
+#else
+
+// Written with the compiler's vectors: AVX2 where it is compiled for that, else what
+// every machine of its kind has.
+#if defined(__AVX2__)
+constexpr int kBytes = 32;
+#else
+constexpr int kBytes = 16;
+#endif
+constexpr int kMaxVectors = 4;
+
+template <class Number>
+struct Vector {
+  using T = Number;
+  static constexpr int lanes = kBytes / sizeof(T);
+  typedef T V __attribute__((vector_size(kBytes)));
+  V v;
+  static INLINE Vector zero() { return {V{}}; }
+  static INLINE Vector all(T x) { return {x - V{}}; }
+  template <class A>
+  static INLINE Vector load(const A* p) {
+    Vector out;
+    if constexpr (sizeof(A) == sizeof(T)) {
+      std::memcpy(&out.v, p, kBytes);
+    } else {
+      for (int i = 0; i < lanes; i++) out.v[i] = widen(p[i]);
+    }
+    return out;
+  }
+  template <class A>
+  static INLINE Vector load(const A* p, int n) {
+    Vector out = zero();
+    for (int i = 0; i < n; i++) out.v[i] = widen(p[i]);
+    return out;
+  }
+  template <class A>
+  INLINE void store(A* p) const {
+    if constexpr (sizeof(A) == sizeof(T)) {
+      std::memcpy(p, &v, kBytes);
+    } else {
+      for (int i = 0; i < lanes; i++) p[i] = Narrow<A>::of(v[i]);
+    }
+  }
+  template <class A>
+  INLINE void store(A* p, int n) const {
+    for (int i = 0; i < n; i++) p[i] = Narrow<A>::of(v[i]);
+  }
+  static INLINE Vector fma(Vector a, Vector b, Vector c) { return {a.v * b.v + c.v}; }
+  static INLINE Vector add(Vector a, Vector b) { return {a.v + b.v}; }
+  // NaN stays, as in the other sets and in jax.nn.relu.
+  static INLINE Vector relu(Vector a) { return {(a.v < V{}) ? V{} : a.v}; }
+  static INLINE Vector where_positive(Vector a, Vector b) {
+    return {(a.v > V{}) ? b.v : V{}};
+  }
+  INLINE T sum() const {
+    T out = v[0];
+    for (int i = 1; i < lanes; i++) out += v[i];
+    return out;
+  }
+};
+using F32 = Vector<float>;
+using F64 = Vector<double>;
+
+#endif
+
+template <class V>
+static INLINE void sums(const V* t, typename V::T* out, int m, bool add) {
+  for (int i = 0; i < m; i++) out[i] = add ? out[i] + t[i].sum() : t[i].sum();
+}
+
+}  // namespace sparse_search::ISA

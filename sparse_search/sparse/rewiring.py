@@ -1,0 +1,222 @@
+"""Rewiring a layer that stores nothing but its weights.
+
+The same choice as from dense scores, to the entry: what is kept and grown is decided by
+the scores, ties by the rank of a position under one keyed bijection, whose ranks growth
+at random walks. The dense gradient is never stored: it is made in panels from the
+layer's input and its output's gradient, and what can be among the steepest is kept of
+each.
+
+Without the native kernel the layer is made dense, exchanged there, and compressed.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sparse_search.keys import subkey
+from sparse_search.masks import bijection, topk
+from sparse_search.masks.patterns import UNSTRUCTURED
+from sparse_search.sparse import formats, native
+from sparse_search.sparse.formats import Tiled
+from sparse_search.types import Array, Bool, Float, Int, Key, Scalar
+
+Growth = Literal["random", "gradient", "sampled_gradient"]
+
+_NUMBERS: dict[Growth, int] = {"random": 0, "gradient": 1, "sampled_gradient": 2}
+
+
+class Factors(NamedTuple):
+    """A dense gradient that is not made: ∂L/∂W = x gᵀ.
+
+    Attributes:
+        x: the layer's input, [inputs, batch].
+        g: the gradient of its output before the ReLU, [neurons, batch].
+    """
+
+    x: Float[Array, "inputs batch"]
+    g: Float[Array, "neurons batch"]
+
+
+class Rewired(NamedTuple):
+    """What became of a layer.
+
+    Attributes:
+        topology: its new one.
+        source: of every weight, its place in the old one; −1 where it is new.
+        dropped: how many weights are gone.
+        grown: how many are new.
+    """
+
+    topology: Tiled
+    source: Int[Array, " capacity"]
+    dropped: Int[Array, ""]
+    grown: Int[Array, ""]
+
+
+def random_topology(
+    key: Key, shape: tuple[int, int], count: Scalar, capacity: int
+) -> Tiled:
+    """Exactly `count` weights at random: the positions of the smallest ranks.
+
+    Args:
+        key: as `masks.topk.select_random` takes it, for the same mask.
+        shape: of the layer.
+        count: may be traced.
+        capacity: room for them.
+    """
+    nothing = formats.empty(shape, capacity)
+    scores = jnp.zeros(capacity, jnp.float32)
+    zero = jnp.int32(0)
+    if native.usable():
+        keys = (key, key, key)
+        made = _native(keys, nothing, scores, zero, count, "random", None, zero)
+        return made.topology
+    mask = topk.select_random(key, count, jnp.ones(shape, bool))
+    return compress(mask, nothing)
+
+
+def exchange(
+    key: Key,
+    topology: Tiled,
+    keep: Float[Array, " capacity"],
+    kept: Scalar,
+    count: Scalar,
+    growth: Growth,
+    factors: Factors | None = None,
+    candidates: Scalar | None = None,
+) -> Rewired:
+    """Keep the weights of the largest scores, and grow others.
+
+    Args:
+        key: as `masks.patterns.unstructured.exchange` takes it, for the same masks.
+        topology: before.
+        keep: a score of every weight.
+        kept: how many are kept.
+        count: how many there are afterwards; at most the capacity.
+        growth: at random; by the magnitude of the gradient over all entries; or over
+            entries that are drawn.
+        factors: of the gradient, where growth looks at it.
+        candidates: how many entries are drawn.
+    """
+    kept, count = (jnp.asarray(n, jnp.int32) for n in (kept, count))
+    drawn = jnp.asarray(0 if candidates is None else candidates, jnp.int32)
+    if native.usable():
+        keys = tuple(subkey(key, number) for number in (0, 1, 3))
+        return _native(keys, topology, keep, kept, count, growth, factors, drawn)
+    return _dense(key, topology, keep, kept, count, growth, factors, drawn)
+
+
+def _native(
+    keys: tuple[Key, ...],
+    topology: Tiled,
+    keep: Array,
+    kept: Array,
+    count: Scalar,
+    growth: Growth,
+    factors: Factors | None,
+    drawn: Array,
+) -> Rewired:
+    over = bijection.domain(topology.shape)
+    new = formats.like(topology.shape, topology.capacity, topology.tile)
+    integer = jax.ShapeDtypeStruct
+    call = jax.ffi.ffi_call(
+        "SparseSearchRewire",
+        (
+            new.in_ptr,
+            new.outs,
+            new.out_ptr,
+            new.ins,
+            new.perm,
+            integer((topology.capacity,), jnp.int32),
+            integer((2,), jnp.int32),
+        ),
+        vmap_method="sequential",
+    )
+    nothing = jnp.zeros((1, 1), keep.dtype)
+    x, g = (nothing, nothing) if factors is None else factors
+    in_ptr, outs, out_ptr, ins, perm, source, info = call(
+        topology.in_ptr,
+        topology.outs,
+        keep,
+        jnp.stack([kept, jnp.asarray(count, jnp.int32), drawn]),
+        jnp.concatenate([bijection.round_keys(key, over) for key in keys]),
+        x,
+        g,
+        **{
+            name: np.int64(number)
+            for name, number in {
+                "in": topology.shape[0],
+                "out": topology.shape[1],
+                "tile_in": topology.tile.inputs,
+                "tile_out": topology.tile.neurons,
+                "half": over.half,
+                "column_bits": over.column,
+                "growth": _NUMBERS[growth],
+            }.items()
+        },
+    )
+    made = Tiled(in_ptr, outs, out_ptr, ins, perm, topology.shape, topology.tile)
+    return Rewired(made, source, info[0], info[1])
+
+
+def _dense(
+    key: Key,
+    topology: Tiled,
+    keep: Array,
+    kept: Array,
+    count: Array,
+    growth: Growth,
+    factors: Factors | None,
+    drawn: Array,
+) -> Rewired:
+    mask = formats.to_mask(topology)
+    scores = None
+    if factors is not None and growth != "random":
+        scores = jnp.abs(jnp.matmul(factors.x, factors.g.T).astype(keep.dtype))
+    if scores is not None and growth == "sampled_gradient":
+        looked_at = topk.select_random(subkey(key, 3), drawn, ~mask)
+        scores = jnp.where(looked_at, scores, -jnp.inf)
+    dense = formats.to_dense(topology, keep)
+    new = UNSTRUCTURED.exchange(key, mask, dense, kept, scores, count)
+    made = compress(new, topology)
+    places = jnp.arange(topology.capacity, dtype=jnp.int32)
+    old = jnp.full(topology.shape, -1, jnp.int32)
+    old = old.at[formats.positions(topology)].set(places, mode="drop")
+    source = old.at[formats.positions(made)].get(mode="fill", fill_value=-1)
+    dropped = jnp.sum(mask & ~new, dtype=jnp.int32)
+    return Rewired(made, source, dropped, jnp.sum(new & ~mask, dtype=jnp.int32))
+
+
+def compress(mask: Bool[Array, "inputs neurons"], like: Tiled) -> Tiled:
+    """The topology of a mask in a program, with the capacity and tiles of another."""
+    tile, shape, capacity = like.tile, like.shape, like.capacity
+    rows, columns = jnp.nonzero(mask, size=capacity, fill_value=shape)
+    stored = rows < shape[0]
+    number = int(np.prod(formats.tiles(shape, tile)))
+    at = rows // tile.inputs * formats.tiles(shape, tile)[1] + columns // tile.neurons
+    at = jnp.where(stored, at, number)
+    j, i = rows % tile.inputs, columns % tile.neurons
+    order = jnp.lexsort((i, j, at))
+    at, j, i, stored = at[order], j[order], i[order], stored[order]
+    other = jnp.lexsort((j, i, at))
+    begin = jnp.searchsorted(at, jnp.arange(number + 1))
+
+    def pointers(row: Array, size: int) -> Array:
+        flat = jnp.where(stored, at * (size + 1) + row + 1, number * (size + 1))
+        counts = jnp.zeros(number * (size + 1), jnp.int32).at[flat].add(1, mode="drop")
+        return jnp.cumsum(counts, dtype=jnp.int32).reshape(number, size + 1)
+
+    def vector(values: Array, kind: Any) -> Array:
+        return jnp.where(stored, values, 0).astype(kind)
+
+    return Tiled(
+        in_ptr=pointers(j, tile.inputs),
+        outs=vector(i, like.outs.dtype),
+        out_ptr=pointers(i, tile.neurons),
+        ins=vector(j[other], like.ins.dtype),
+        perm=vector(other - begin[at[other]], like.perm.dtype),
+        shape=shape,
+        tile=tile,
+    )
