@@ -12,8 +12,14 @@ from sparse_search.keys import subkey
 from sparse_search.types import Key, Masks, Params
 
 
-def _is_none(x: Any) -> bool:
-    return x is None
+def _is_mask(x: Any) -> bool:
+    """A leaf of masks: None where dense, and a topology as a whole."""
+    return x is None or hasattr(x, "stored")
+
+
+def stored(mask: Any) -> Any:
+    """Which entries of a parameter are weights, of a mask or a topology."""
+    return getattr(mask, "stored", mask)
 
 
 def name(path: tuple[Any, ...]) -> str:
@@ -23,7 +29,7 @@ def name(path: tuple[Any, ...]) -> str:
 
 def named_leaves(tree: Any) -> dict[str, Any]:
     """The leaves of a tree by name, in tree order; None is a leaf too."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_none)
+    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_mask)
     return {name(path): leaf for path, leaf in leaves}
 
 
@@ -33,7 +39,7 @@ def map_sparse(f: Callable[..., Any], masks: Masks, *trees: Any) -> Any:
     The other trees have the structure of the parameters, or None at dense leaves.
     """
     return jax.tree.map(
-        lambda m, *xs: None if m is None else f(m, *xs), masks, *trees, is_leaf=_is_none
+        lambda m, *xs: None if m is None else f(m, *xs), masks, *trees, is_leaf=_is_mask
     )
 
 
@@ -52,24 +58,24 @@ def map_sparse_with_key(
         return f(subkey(key, np.uint32(zlib.crc32(name(path).encode()))), m, *xs)
 
     return jax.tree_util.tree_map_with_path(
-        apply, masks, *trees, is_leaf=lambda x: x is None
+        apply, masks, *trees, is_leaf=_is_mask
     )
 
 
 def where_sparse(changed: Any, tree: Params) -> Params:
     """The leaves of `changed` where they are not None, else those of `tree`."""
     return jax.tree.map(
-        lambda new, old: old if new is None else new, changed, tree, is_leaf=_is_none
+        lambda new, old: old if new is None else new, changed, tree, is_leaf=_is_mask
     )
 
 
 def apply_masks(tree: Params, masks: Masks) -> Params:
     """Set a tree's entries off the masks to zero; dense leaves pass unchanged."""
     return jax.tree.map(
-        lambda m, x: x if m is None else jnp.where(m, x, jnp.zeros_like(x)),
+        lambda m, x: x if m is None else jnp.where(stored(m), x, jnp.zeros_like(x)),
         masks,
         tree,
-        is_leaf=_is_none,
+        is_leaf=_is_mask,
     )
 
 

@@ -53,12 +53,15 @@ class Info(NamedTuple):
         snapshot: whether the caller shall save the optimizer's state; None for
             algorithms that never rewind.
         rewind: whether it shall put back what it saved.
+        source: of compressed leaves, where every weight was before, −1 where it is new;
+            None where no leaf is compressed.
     """
 
     dropped: Counts
     grown: Counts
     snapshot: Bool[Array, ""] | None = None
     rewind: Bool[Array, ""] | None = None
+    source: Any = None
 
 
 Conserved = Literal["layer", "total", "end", "total_end", "remainder", "nothing"]
@@ -92,6 +95,9 @@ class SparseAlgorithm(NamedTuple):
         pattern: which masks are allowed; it decides which counts can be asked for.
         draws: whether equal gradients make a rewire draw from its key; not where growth
             follows from the topology.
+        exchange: the `grow_prune.Exchange` that a rewire is, where it is nothing else
+            and masks begin at random: then it can be applied to weights stored alone
+            (`compressed`). None for all others.
     """
 
     init: Callable[[Key, Params, Counts], tuple[Params, Any]]
@@ -103,6 +109,7 @@ class SparseAlgorithm(NamedTuple):
     trainings: int = 1
     pattern: Pattern = UNSTRUCTURED
     draws: bool = True
+    exchange: Any = None
 
 
 class MaskState(NamedTuple):

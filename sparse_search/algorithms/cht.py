@@ -139,7 +139,7 @@ def _epitopological(
         new = MaskState(masks, state.step + 1)
         return trees.apply_masks(params, masks), new, info
 
-    return static(pattern)._replace(rewire=rewire, draws=soft)
+    return static(pattern)._replace(rewire=rewire, draws=soft, exchange=None)
 
 
 def _drawn(key: Key, logits: Float[Array, "*s"]) -> Float[Array, "*s"]:

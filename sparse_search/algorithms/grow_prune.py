@@ -66,6 +66,20 @@ class Growth(NamedTuple):
     candidates: Scalar | None = None
 
 
+class Exchange(NamedTuple):
+    """What a rewire drops and grows.
+
+    Attributes:
+        keep: which active weights are kept: the largest.
+        grow: which entries are grown, and how.
+        fraction: of a layer's active weights, to exchange.
+    """
+
+    keep: Score
+    grow: Growth
+    fraction: Schedule
+
+
 def growth(
     score: Score | None,
     new: NewWeights = "zero",

@@ -84,7 +84,7 @@ def mest(
         rewire = partial(
             grow_prune.rewire, keep=keep, grow=grow, fraction=fraction, pattern=pattern
         )
-        return static(pattern)._replace(rewire=rewire)
+        return static(pattern)._replace(rewire=rewire, exchange=None)
 
     def more(counts: Counts, params: Params) -> Counts:
         return trees.map_sparse(

@@ -90,14 +90,16 @@ def rigl(
             f"Candidates are drawn entry by entry, and the pattern {pattern.name!r} "
             "grows whole blocks; look at all of them."
         )
-    rewire = partial(
-        grow_prune.rewire,
+    exchange = grow_prune.Exchange(
         keep=grow_prune.magnitude,
         grow=grow_prune.growth(grow_prune.steepness, new, new_scale, candidates),
         fraction=schedules.shape(schedule)(drop_fraction, until),
-        pattern=pattern,
     )
-    plain = static(pattern)._replace(rewire=rewire, dense_gradient="rewire")
+    plain = static(pattern)._replace(
+        rewire=partial(grow_prune.rewire, **exchange._asdict(), pattern=pattern),
+        dense_gradient="rewire",
+        exchange=exchange,
+    )
     return plain if batches == 1 else _summing(plain, batches, every)
 
 
@@ -135,5 +137,9 @@ def _summing(plain: SparseAlgorithm, batches: int, every: int) -> SparseAlgorith
         return params, SummingState(new.masks, new.step, summed), info
 
     return plain._replace(
-        init=init, filter_grads=filter_grads, rewire=rewire, dense_gradient="always"
+        init=init,
+        filter_grads=filter_grads,
+        rewire=rewire,
+        dense_gradient="always",
+        exchange=None,
     )

@@ -43,12 +43,13 @@ def set_(
         new: the value of grown weights: zero, random or gradient.
         new_scale: see `grow_prune.Growth`.
     """
-    rewire = partial(
-        grow_prune.rewire,
+    exchange = grow_prune.Exchange(
         keep=grow_prune.magnitude,
         grow=grow_prune.growth(None, new, new_scale),
         fraction=schedules.shape(schedule)(drop_fraction, until),
-        pattern=pattern,
     )
-    needs = "rewire" if new == "gradient" else "never"
-    return static(pattern)._replace(rewire=rewire, dense_gradient=needs)
+    return static(pattern)._replace(
+        rewire=partial(grow_prune.rewire, **exchange._asdict(), pattern=pattern),
+        dense_gradient="rewire" if new == "gradient" else "never",
+        exchange=exchange,
+    )

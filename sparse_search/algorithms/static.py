@@ -11,6 +11,7 @@ weights are scaled to the fan-in that the mask leaves (`base.scale_to_fan_in`).
 
 import jax.numpy as jnp
 
+from sparse_search.algorithms import grow_prune, schedules
 from sparse_search.algorithms.base import (
     MaskState,
     SparseAlgorithm,
@@ -36,4 +37,13 @@ def static(pattern: Pattern = UNSTRUCTURED) -> SparseAlgorithm:
         state = MaskState(masks, jnp.zeros((), jnp.int32))
         return scale_to_fan_in(params, masks), state
 
-    return SparseAlgorithm(init, same_view, masked_grads, no_rewire, pattern=pattern)
+    return SparseAlgorithm(
+        init,
+        same_view,
+        masked_grads,
+        no_rewire,
+        pattern=pattern,
+        exchange=grow_prune.Exchange(
+            grow_prune.magnitude, grow_prune.Growth(), schedules.constant(0.0)
+        ),
+    )

@@ -4,7 +4,7 @@ Sums over rows and columns are products with ones: XLA computes those faster tha
 reductions, and they are exact up to 2²⁴.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -18,15 +18,15 @@ class LayerTopology(NamedTuple):
 
     Attributes:
         nnz: stored weights.
-        kept: those of them that were stored at the start, too.
-        explored: entries that were stored at some time.
+        kept: those of them that were stored at the start, too; None if not known.
+        explored: entries that were stored at some time; None if not known.
         fan_in_spread: standard deviation over mean of the inputs of a neuron.
         fan_out_spread: likewise of the neurons that an input goes to.
     """
 
     nnz: Int[Array, ""]
-    kept: Int[Array, ""]
-    explored: Int[Array, ""]
+    kept: Int[Array, ""] | None
+    explored: Int[Array, ""] | None
     fan_in_spread: Float[Array, ""]
     fan_out_spread: Float[Array, ""]
 
@@ -47,8 +47,8 @@ def layer(
         nnz=counting.count(mask),
         kept=counting.count(mask & first),
         explored=counting.count(ever),
-        fan_in_spread=_spread(ones[0] @ matrix),
-        fan_out_spread=_spread(matrix @ ones[1]),
+        fan_in_spread=spread(ones[0] @ matrix),
+        fan_out_spread=spread(matrix @ ones[1]),
     )
 
 
@@ -64,27 +64,46 @@ class Effective(NamedTuple):
     dead: Int[Array, ""]
 
 
-def effective(masks: Sequence[Bool[Array, "fan_in fan_out"]]) -> Effective | None:
+class Layer(NamedTuple):
+    """A layer as what its connections do with numbers of its neurons.
+
+    Attributes:
+        shape: inputs, neurons.
+        forward: what the inputs' numbers sum to at every neuron.
+        backward: what the neurons' numbers sum to at every input.
+    """
+
+    shape: tuple[int, ...]
+    forward: Callable[[Array], Array]
+    backward: Callable[[Array], Array]
+
+
+def of_mask(mask: Bool[Array, "fan_in fan_out"]) -> Layer:
+    """A layer from its mask."""
+    matrix = _matrix(mask)
+    return Layer(mask.shape, lambda x: x @ matrix, lambda y: matrix @ y)
+
+
+def effective(layers: Sequence[Layer]) -> Effective | None:
     """Effective parameters of layers in forward order; None where they form no chain.
 
     Every neuron is taken to have a bias.
     """
-    shapes = [mask.shape for mask in masks]
+    shapes = [layer.shape for layer in layers]
     chain = all(len(shape) == 2 for shape in shapes) and all(
         left[1] == right[0] for left, right in zip(shapes, shapes[1:], strict=False)
     )
-    if not masks or not chain:
+    if not layers or not chain:
         return None
-    matrices = [_matrix(mask) for mask in masks]
     reached = [jnp.ones(shapes[0][0])]
-    for matrix in matrices:
-        reached.append((reached[-1] @ matrix > 0).astype(jnp.float32))
+    for layer in layers:
+        reached.append((layer.forward(reached[-1]) > 0).astype(jnp.float32))
     useful = [jnp.ones(shapes[-1][1])]
-    for matrix in reversed(matrices):
-        useful.insert(0, (matrix @ useful[0] > 0).astype(jnp.float32))
+    for layer in reversed(layers):
+        useful.insert(0, (layer.backward(useful[0]) > 0).astype(jnp.float32))
     weights = [
-        _sum((source @ matrix) * target)
-        for source, matrix, target in zip(reached, matrices, useful[1:], strict=False)
+        _sum(layer.forward(source) * target)
+        for source, layer, target in zip(reached, layers, useful[1:], strict=False)
     ]
     alive = [_sum(a * b) for a, b in zip(reached[1:-1], useful[1:-1], strict=True)]
     number = sum(alive, jnp.int32(0))
@@ -101,5 +120,6 @@ def _sum(numbers: Float[Array, " n"]) -> Int[Array, ""]:
     return jnp.sum(numbers.astype(jnp.int32), dtype=jnp.int32)
 
 
-def _spread(numbers: Float[Array, " n"]) -> Float[Array, ""]:
+def spread(numbers: Float[Array, " n"]) -> Float[Array, ""]:
+    """Standard deviation over mean."""
     return jnp.std(numbers) / jnp.maximum(jnp.mean(numbers), 1e-9)

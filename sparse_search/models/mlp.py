@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import flax.linen as nn
 
+from sparse_search.sparse.initializers import HeNormal
+from sparse_search.sparse.layers import Dense
 from sparse_search.types import Array, Float
-
-# He et al. 2015: keeps the variance of ReLU activations over the layers.
-_init = nn.initializers.he_normal()
 
 
 class MLP(nn.Module):
@@ -26,8 +25,8 @@ class MLP(nn.Module):
         """Logits of a batch; all axes but the first are flattened."""
         x = x.reshape(x.shape[0], -1)
         for width in self.features:
-            x = nn.relu(nn.Dense(width, kernel_init=_init)(x))
-        return nn.Dense(self.classes, kernel_init=_init)(x)
+            x = Dense(width, relu=True, kernel_init=HeNormal())(x)
+        return Dense(self.classes, kernel_init=HeNormal())(x)
 
 
 def mlp(width: int, depth: int, classes: int) -> MLP:

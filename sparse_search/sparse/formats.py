@@ -265,9 +265,21 @@ def positions(
     )
 
 
-def to_dense(
-    topology: Tiled, values: Array
-) -> Array:
+def fan_in(topology: Tiled) -> Int[Array, " neurons"]:
+    """How many inputs every neuron has."""
+    rows, columns = tiles(topology.shape, topology.tile)
+    counts = jnp.diff(topology.out_ptr, axis=1).reshape(rows, columns, -1)
+    return jnp.sum(counts, axis=0).reshape(-1)[: topology.shape[1]]
+
+
+def fan_out(topology: Tiled) -> Int[Array, " inputs"]:
+    """How many neurons every input goes to."""
+    rows, columns = tiles(topology.shape, topology.tile)
+    counts = jnp.diff(topology.in_ptr, axis=1).reshape(rows, columns, -1)
+    return jnp.sum(counts, axis=1).reshape(-1)[: topology.shape[0]]
+
+
+def to_dense(topology: Tiled, values: Array) -> Array:
     """The layer [inputs, neurons] with its zeros."""
     return (
         jnp.zeros(topology.shape, values.dtype)

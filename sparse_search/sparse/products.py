@@ -50,6 +50,15 @@ def product(
     return _product(relu, topology, values, bias, x, taps)
 
 
+def transposed(
+    topology: Tiled, values: Float[Array, " capacity"], g: Float[Array, "neurons batch"]
+) -> Float[Array, "inputs batch"]:
+    """W g, which no gradient is taken of."""
+    x = jnp.zeros((topology.shape[0], g.shape[1]), g.dtype)
+    backward = _native_backward if native.usable() else _dense_backward
+    return backward(False, True, topology, values, x, None, g)[0]
+
+
 def _check(topology: Tiled, values: Array, bias: Array, x: Array) -> None:
     inputs, neurons = topology.shape
     if values.shape != (topology.capacity,) or bias.shape != (neurons,):
@@ -90,7 +99,6 @@ def _remember(relu: bool, topology: Any, values: Any, bias: Any, x: Any, taps: A
 
 def _transpose(relu: bool, saved: Any, dy: Any) -> Any:
     topology, values, x, y, need, tapped = saved
-    dy = jax.custom_derivatives.zero_from_primal(y) if dy is None else dy
     need_dx = need is not None
     backward = _native_backward if native.usable() else _dense_backward
     dx, dw, db, g = backward(relu, need_dx, topology, values, x, y, dy)

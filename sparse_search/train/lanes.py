@@ -74,6 +74,7 @@ def make_spec(config: Config, trial: Trial, dataset: Dataset) -> Spec:
         round_steps=config.sparsity.rewire_every,
         scale=dataset.scale,
         interval_growth=config.sparsity.interval_growth,
+        rooms=trial.rooms,
     )
 
 
@@ -162,7 +163,7 @@ class Group:
         self.config = config
         self.loaded = loaded
         self._train = make_train(make_spec(config, trial, loaded.dataset))
-        self._params = jax.eval_shape(self._train.weights, 0, loaded.examples)
+        self._params = self._train.shapes(loaded.examples)
         self._programs: dict[int, Programs] = {}
 
     def programs(self, lanes: int) -> Programs:
@@ -181,7 +182,7 @@ class Group:
         one = jax.eval_shape(
             self._train.init,
             hyper(self.config, trials[0], self._params),
-            self._params,
+            jax.eval_shape(self._train.weights, 0, self.loaded.examples),
             jax.ShapeDtypeStruct((self.config.batch_size,), jnp.int32),
             self.loaded.examples,
         )

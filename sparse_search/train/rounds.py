@@ -18,8 +18,10 @@ import optax
 
 from sparse_search.algorithms import schedules
 from sparse_search.algorithms.base import Info, SparseAlgorithm, is_last, no_rewire
+from sparse_search.algorithms.compressed import Beginning, compressed
 from sparse_search.keys import subkey
 from sparse_search.masks.gate import cond_over_lanes
+from sparse_search.sparse import layers
 from sparse_search.train import watch
 from sparse_search.train.order import streams
 from sparse_search.train.step import (
@@ -117,6 +119,7 @@ class Spec:
         round_steps: ΔT, the gradients of a round.
         interval_growth: of the rounds from one rewire to the next; 1: always one.
         scale: that pixels are divided by.
+        rooms: the layers that are compressed, and the weights that each has room for.
     """
 
     model: Any
@@ -125,13 +128,16 @@ class Spec:
     round_steps: int
     scale: float
     interval_growth: float = 1.0
+    rooms: tuple[tuple[str, int], ...] = ()
 
 
 class Train(NamedTuple):
     """A training run; all can be jitted, and vmapped over all but the examples.
 
     Attributes:
-        weights: `(seed, examples) -> params`, dense, the model's initialisation.
+        shapes: `(examples) -> params`, the shapes of a dense network's.
+        weights: `(seed, examples) -> params`, dense, the model's initialisation; none
+            where layers are compressed, since `init` draws the weights that exist.
         init: `(hyper, params, rows, examples) -> state`; rows are of the one batch
             that pruning at initialisation looks at.
         steps: `(hyper, state, rows, examples) -> (state, (losses, accuracies))`; a
@@ -142,6 +148,7 @@ class Train(NamedTuple):
             every example whether it is of training (0), validation (1) or test (2).
     """
 
+    shapes: Callable[[Examples], Params]
     weights: Callable[..., Params]
     init: Callable[..., RunState]
     steps: Callable[..., tuple[RunState, tuple[Array, Array]]]
@@ -155,20 +162,39 @@ def make_train(spec: Spec) -> Train:
     def build(
         hyper: Hyper, **probes: Callable[[Params], Array]
     ) -> tuple[SparseAlgorithm, optax.GradientTransformation]:
-        return (
-            spec.algorithm(hyper.drop_fraction, hyper.rewire_until, **probes),
-            spec.optimizer(hyper.learning_rate, hyper.weight_decay, hyper.steps),
+        algorithm = spec.algorithm(hyper.drop_fraction, hyper.rewire_until, **probes)
+        if rooms:
+            algorithm = compressed(algorithm, rooms)
+        return algorithm, spec.optimizer(
+            hyper.learning_rate, hyper.weight_decay, hyper.steps
         )
 
+    rooms = dict(spec.rooms)
     rewires = spec.algorithm(0.0, 0).rewire is not no_rewire
 
     def logits(view: Params, images: UInt[Array, "batch *example"]) -> Array:
         pixels = images.astype(jnp.float32) * (1 / spec.scale)
         return spec.model.apply(view, pixels)
 
-    def weights(seed: Scalar, examples: Examples) -> Params:
+    def drawn(seed: Scalar, examples: Examples) -> Params:
         example = jnp.zeros((1, *examples.images.shape[1:]), jnp.float32)
         return spec.model.init(streams(seed).weights, example)
+
+    def shapes(examples: Examples) -> Params:
+        return jax.eval_shape(drawn, 0, examples)
+
+    def weights(seed: Scalar, examples: Examples) -> Params:
+        return {} if rooms else drawn(seed, examples)
+
+    def existing(seed: Scalar, examples: Examples) -> Callable[[Any], Params]:
+        """The initialisation of the weights that topologies have."""
+        example = jnp.zeros((1, *examples.images.shape[1:]), jnp.float32)
+
+        def make(topologies: Any) -> Params:
+            rngs = {"params": streams(seed).weights}
+            return spec.model.apply(topologies, example, rngs=rngs, mutable="params")[1]
+
+        return make
 
     def init(
         hyper: Hyper, params: Params, rows: Int[Array, " batch"], examples: Examples
@@ -183,12 +209,19 @@ def make_train(spec: Spec) -> Train:
 
         algorithm, optimizer = build(hyper, loss=loss, output=output)
         key = streams(hyper.seed).masks
+        if rooms:
+            params = Beginning(shapes(examples), existing(hyper.seed, examples))
         params, sparse = algorithm.init(key, params, hyper.counts)
         state = begin(params, sparse, algorithm, optimizer)
         return RunState(state, watch.begin(sparse.masks))
 
     def gradient(
-        hyper: Hyper, state: TrainState, rows: Array, examples: Examples
+        hyper: Hyper,
+        state: TrainState,
+        rows: Array,
+        examples: Examples,
+        *,
+        tapped: bool = False,
     ) -> tuple[Params, tuple[Array, Array]]:
         algorithm, _ = build(hyper)
         images, labels = examples.images[rows], examples.labels[rows]
@@ -198,7 +231,12 @@ def make_train(spec: Spec) -> Train:
             return jnp.mean(loss), jnp.mean(hits)
 
         view = algorithm.view(state.params, state.sparse)
-        (loss, hits), grads = jax.value_and_grad(mean_loss, has_aux=True)(view)
+        if tapped and rooms:
+            view = layers.with_taps(view, rows.shape[0])
+        # Topologies have no gradients.
+        (loss, hits), grads = jax.value_and_grad(
+            mean_loss, has_aux=True, allow_int=bool(rooms)
+        )(view)
         return grads, (loss, hits)
 
     def update(
@@ -231,7 +269,8 @@ def make_train(spec: Spec) -> Train:
         hyper: Hyper, run: RunState, rows: Array, valid: Array, examples: Examples
     ) -> tuple[RunState, RoundMetrics]:
         state, seen = updates(hyper, run.train, rows[:-1], examples)
-        grads, seen_last = gradient(hyper, state, rows[-1], examples)
+        grads, seen_last = gradient(hyper, state, rows[-1], examples, tapped=True)
+        grads.pop(layers.TOPOLOGY, None)
         masks, due = state.sparse.masks, is_due(hyper, state)
         if rewires:
             state, info = cond_over_lanes(due, exchange, update, hyper, state, grads)
@@ -291,7 +330,7 @@ def make_train(spec: Spec) -> Train:
         sums, _ = jax.lax.scan(add, jnp.zeros((3, parts)), (rows, part))
         return sums[0] / sums[2], sums[1] / sums[2]
 
-    return Train(weights, init, steps, round_, evaluate)
+    return Train(shapes, weights, init, steps, round_, evaluate)
 
 
 def rewire_is_due(

@@ -72,9 +72,7 @@ def rewire(
     the algorithm rewinds, that of all others to what was saved.
     """
     params, sparse, info = algorithm.rewire(key, state.params, grads, state.sparse)
-    changed = trees.map_sparse(
-        lambda old, new: old != new, state.sparse.masks, sparse.masks
-    )
+    changed = trees.map_sparse(_changed, state.sparse.masks, sparse.masks, info.source)
     opt_state, saved = state.opt_state, state.saved
     if info.rewind is not None:
         saved = _choose(info.snapshot, opt_state, saved)
@@ -84,14 +82,22 @@ def rewire(
             lambda new, changed: changed | (info.rewind & ~new), sparse.masks, changed
         )
     opt_state = trees.map_belonging(
-        lambda changed, old, new: jnp.where(changed, new, old),
-        changed,
-        params,
-        opt_state,
-        optimizer.init(params),
+        _renew, changed, params, opt_state, optimizer.init(params)
     )
-    info = info._replace(snapshot=None, rewind=None)  # what was asked for is done
+    # What was asked for is done.
+    info = info._replace(snapshot=None, rewind=None, source=None)
     return TrainState(params, opt_state, sparse, state.step + 1, saved), info
+
+
+def _changed(old: Any, new: Any, source: Array | None = None) -> Array:
+    """Which entries are as new, or where those of a compressed layer were before."""
+    return old != new if source is None else source
+
+
+def _renew(changed: Array, old: Array, new: Array) -> Array:
+    if changed.dtype == bool:
+        return jnp.where(changed, new, old)
+    return jnp.where(changed >= 0, old[changed], new)
 
 
 def _choose(pred: Any, yes: Any, no: Any) -> Any:
@@ -108,5 +114,5 @@ def loss_and_hits(
 
 def zero_info(state: TrainState) -> Info:
     """What a round without a rewire reports."""
-    zero = jax.tree.map(lambda m: jnp.zeros((), jnp.int32), state.sparse.masks)
+    zero = trees.map_sparse(lambda _: jnp.zeros((), jnp.int32), state.sparse.masks)
     return Info(zero, zero)

@@ -45,6 +45,7 @@ class Trial:
         budget: the nnz that was asked for.
         counts: the nnz of every sparse layer, by name; they sum to the nnz.
         sizes: the number of entries of every sparse layer's kernel.
+        rooms: the layers that are compressed, and how many weights each has room for.
     """
 
     structure: str
@@ -58,6 +59,7 @@ class Trial:
     budget: int
     counts: tuple[tuple[str, int], ...]
     sizes: tuple[int, ...]
+    rooms: tuple[tuple[str, int], ...] = ()
 
     @property
     def nnz(self) -> int:
@@ -88,7 +90,8 @@ class Trial:
     def group(self) -> str:
         """Trials of one group share their programs: the compile key."""
         scope = "" if self.scope == "layer" else f"-{self.scope}"
-        return f"{self.method}-w{self.width}-d{self.depth}{scope}"
+        rooms = "".join(f"-c{capacity}" for _, capacity in self.rooms)
+        return f"{self.method}-w{self.width}-d{self.depth}{scope}{rooms}"
 
     @property
     def scope(self) -> str:
@@ -99,7 +102,9 @@ class Trial:
 def trial_from_json(fields: dict[str, Any]) -> Trial:
     """The trial that `dataclasses.asdict` and JSON were made from."""
     counts = tuple((layer, count) for layer, count in fields["counts"])
-    return Trial(**{**fields, "counts": counts, "sizes": tuple(fields["sizes"])})
+    rooms = tuple((layer, room) for layer, room in fields.get("rooms", ()))
+    sizes = tuple(fields["sizes"])
+    return Trial(**{**fields, "counts": counts, "sizes": sizes, "rooms": rooms})
 
 
 @functools.lru_cache(maxsize=512)

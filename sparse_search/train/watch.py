@@ -1,6 +1,6 @@
 """The metrics of a round that are about its topology."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,10 @@ from sparse_search import trees
 from sparse_search.algorithms.base import Info
 from sparse_search.masks import topology
 from sparse_search.masks.allocations import natural
+from sparse_search.sparse import formats
+from sparse_search.sparse.formats import Tiled
+from sparse_search.sparse.layers import TAPS
+from sparse_search.sparse.products import product, transposed
 from sparse_search.types import Array, Float, Int, Masks, Params
 
 
@@ -43,8 +47,8 @@ class LayerMetrics(NamedTuple):
     density: Float[Array, ""]
     dropped: Int[Array, ""]
     grown: Int[Array, ""]
-    turnover: Float[Array, ""]
-    exploration: Float[Array, ""]
+    turnover: Float[Array, ""] | None
+    exploration: Float[Array, ""] | None
     fan_in_spread: Float[Array, ""]
     fan_out_spread: Float[Array, ""]
 
@@ -69,8 +73,8 @@ class TopologyMetrics(NamedTuple):
     nnz: Int[Array, ""]
     dropped: Int[Array, ""]
     grown: Int[Array, ""]
-    turnover: Float[Array, ""]
-    exploration: Float[Array, ""]
+    turnover: Float[Array, ""] | None
+    exploration: Float[Array, ""] | None
     effective_parameters: Int[Array, ""] | None
     dead_neurons: Int[Array, ""] | None
     gradient_norm_on: Float[Array, ""]
@@ -80,12 +84,17 @@ class TopologyMetrics(NamedTuple):
 
 def begin(masks: Masks) -> Watch:
     """Before the first step."""
-    return Watch(masks, masks)
+    dense = trees.map_sparse(lambda m: None if isinstance(m, Tiled) else m, masks)
+    return Watch(dense, dense)
 
 
 def look(watch: Watch, masks: Masks) -> Watch:
     """After a round."""
-    ever = trees.map_sparse(lambda old, new: old | new, watch.ever, masks)
+    ever = trees.map_sparse(
+        lambda new, old: None if isinstance(new, Tiled) else old | new,
+        masks,
+        watch.ever,
+    )
     return watch._replace(ever=ever)
 
 
@@ -102,15 +111,8 @@ def measure(
         info: what its rewire did.
     """
     named = {name: m for name, m in trees.named_leaves(masks).items() if m is not None}
-    found = [
-        topology.layer(*of_layer)
-        for of_layer in zip(
-            named.values(),
-            jax.tree.leaves(watch.first),
-            jax.tree.leaves(watch.ever),
-            strict=True,
-        )
-    ]
+    first, ever = trees.named_leaves(watch.first), trees.named_leaves(watch.ever)
+    found = [_layer(m, first.get(name), ever.get(name)) for name, m in named.items()]
     dropped, grown = jax.tree.leaves(info.dropped), jax.tree.leaves(info.grown)
     layers = {}
     for name, at, out, into in zip(named, found, dropped, grown, strict=True):
@@ -120,22 +122,24 @@ def measure(
             density=at.nnz / size,
             dropped=out,
             grown=into,
-            turnover=1 - at.kept / jnp.maximum(at.nnz, 1),
-            exploration=at.explored / size,
+            turnover=None if at.kept is None else 1 - at.kept / jnp.maximum(at.nnz, 1),
+            exploration=None if at.explored is None else at.explored / size,
             fan_in_spread=at.fan_in_spread,
             fan_out_spread=at.fan_out_spread,
         )
     order = sorted(named, key=natural)
-    useful = topology.effective([named[name] for name in order])
+    useful = topology.effective([_connections(named[name]) for name in order])
     stored = _sum([at.nnz for at in found])
     sizes = max(sum(mask.size for mask in named.values()), 1)
     on, off = _norms(before, grads)
+    kept = [at.kept for at in found]
+    explored = [at.explored for at in found]
     return TopologyMetrics(
         nnz=stored,
         dropped=_sum(dropped),
         grown=_sum(grown),
-        turnover=1 - _sum([at.kept for at in found]) / jnp.maximum(stored, 1),
-        exploration=_sum([at.explored for at in found]) / sizes,
+        turnover=None if None in kept else 1 - _sum(kept) / jnp.maximum(stored, 1),
+        exploration=None if None in explored else _sum(explored) / sizes,
         effective_parameters=useful.parameters if useful else None,
         dead_neurons=useful.dead if useful else None,
         gradient_norm_on=on,
@@ -144,22 +148,54 @@ def measure(
     )
 
 
+def _layer(mask: Any, first: Any, ever: Any) -> topology.LayerTopology:
+    if not isinstance(mask, Tiled):
+        return topology.layer(mask, first, ever)
+    return topology.LayerTopology(
+        nnz=mask.nnz,
+        kept=None,
+        explored=None,
+        fan_in_spread=topology.spread(formats.fan_in(mask).astype(jnp.float32)),
+        fan_out_spread=topology.spread(formats.fan_out(mask).astype(jnp.float32)),
+    )
+
+
+def _connections(mask: Any) -> topology.Layer:
+    if not isinstance(mask, Tiled):
+        return topology.of_mask(mask)
+    ones = mask.stored.astype(jnp.float32)
+    return topology.Layer(
+        mask.shape,
+        lambda x: product(mask, ones, jnp.zeros(mask.shape[1]), x[:, None])[:, 0],
+        lambda y: transposed(mask, ones, y[:, None])[:, 0],
+    )
+
+
 def _norms(masks: Masks, grads: Params) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Of gradients where weights are stored, dense leaves among them, and elsewhere."""
-    on = trees.apply_masks(grads, masks)
-    off = jax.tree.map(
-        lambda m, g: jnp.where(True if m is None else m, jnp.zeros_like(g), g),
-        masks,
-        grads,
-        is_leaf=lambda x: x is None,
-    )
-    return _norm(on), _norm(off)
+    named = trees.named_leaves({name: grads[name] for name in masks})
+    tapped = trees.named_leaves({"params": grads.get(TAPS, {})})
+    on, off = jnp.zeros(()), jnp.zeros(())
+    for name, mask in trees.named_leaves(masks).items():
+        grad = named[name]
+        if mask is None:
+            on += _square(grad)
+            continue
+        stored = _square(jnp.where(trees.stored(mask), grad, jnp.zeros_like(grad)))
+        on += stored
+        if isinstance(mask, Tiled):
+            x, g = tapped[f"{name}/0"], tapped[f"{name}/1"]
+            # Of x gᵀ, from the products of every two examples.
+            everywhere = jnp.vdot(x.T @ x, g.T @ g).astype(jnp.float32)
+            off += jnp.maximum(everywhere - stored, 0)
+        else:
+            off += _square(jnp.where(mask, jnp.zeros_like(grad), grad))
+    return jnp.sqrt(on), jnp.sqrt(off)
 
 
-def _norm(tree: Params) -> Float[Array, ""]:
+def _square(x: Array) -> Float[Array, ""]:
     # A product with itself is faster than a sum of squares.
-    squares = [jnp.vdot(x, x).astype(jnp.float32) for x in jax.tree.leaves(tree)]
-    return jnp.sqrt(jnp.sum(jnp.stack(squares)))
+    return jnp.vdot(x, x).astype(jnp.float32)
 
 
 def _sum(numbers: list[Array]) -> Int[Array, ""]:
