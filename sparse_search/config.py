@@ -185,6 +185,8 @@ class Config:
         steps: gradients, those of rewires included.
         batch_size: examples a gradient.
         seed: of a single run.
+        representation: masked, compressed (layers store nothing but their weights), or
+            auto: whichever is measured to be faster.
         lanes: how many trials are vmapped together; 0 measures it.
         checkpoint_every: rounds from one checkpoint to the next.
         save_results: keep the final parameters and masks of every trial.
@@ -201,6 +203,7 @@ class Config:
     steps: int = _within(2000, low=1, high=2**31 - 1)
     batch_size: int = _within(128, low=1)
     seed: int = _within(0, low=0, high=_LARGEST_SEED)
+    representation: str = "auto"
     lanes: int = _within(0, low=0)
     checkpoint_every: int = _within(10, low=1)
     save_results: bool = True

@@ -57,9 +57,7 @@ def map_sparse_with_key(
             return None
         return f(subkey(key, np.uint32(zlib.crc32(name(path).encode()))), m, *xs)
 
-    return jax.tree_util.tree_map_with_path(
-        apply, masks, *trees, is_leaf=_is_mask
-    )
+    return jax.tree_util.tree_map_with_path(apply, masks, *trees, is_leaf=_is_mask)
 
 
 def where_sparse(changed: Any, tree: Params) -> Params:

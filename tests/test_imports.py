@@ -18,7 +18,9 @@ errors < records
 errors < data
 types < keys < trees < masks < algorithms < build
 errors < masks
-types < sparse < models < build
+errors < sparse
+masks < sparse < algorithms
+sparse < models < build
 data < build
 errors < config < config_file < cli
 config < build
@@ -29,7 +31,6 @@ records < train
 records < progress < status < cli
 train < status
 train < notebook
-trees < sparse
 search < testing
 train < transform
 """

@@ -1,8 +1,8 @@
 """Any algorithm that only exchanges weights, on layers that store nothing else.
 
-The same algorithm in another representation: where a layer has room for its weights, its
-parameter is the vector of their values and its mask a topology (`sparse.formats`); the
-seeds, and so the masks, are those of the masked form. What differs in the contract:
+The same algorithm in another representation: where a layer is compressed, its parameter
+is the vector of its weights' values and its mask a topology (`sparse.formats`); the
+masks that a seed gives are those of the masked form. What differs in the contract:
 
 - `init` takes, in place of parameters, what makes those that exist (`Beginning`);
 - `view` puts the topologies beside the parameters, as the collection "topology";
@@ -72,9 +72,7 @@ def compressed(algorithm: SparseAlgorithm, rooms: Mapping[str, int]) -> SparseAl
     """
     exchange: grow_prune.Exchange = algorithm.exchange
 
-    def init(
-        key: Key, params: Beginning, counts: Counts
-    ) -> tuple[Params, MaskState]:
+    def init(key: Key, params: Beginning, counts: Counts) -> tuple[Params, MaskState]:
         capacities = jax.tree_util.tree_map_with_path(
             lambda path, _: rooms.get(trees.name(path), 0), counts
         )
@@ -84,9 +82,7 @@ def compressed(algorithm: SparseAlgorithm, rooms: Mapping[str, int]) -> SparseAl
                 return rewiring.random_topology(key, shape.shape, count, capacity)
             return UNSTRUCTURED.select(key, None, count, jnp.ones(shape.shape, bool))
 
-        masks = trees.map_sparse_with_key(
-            begin, key, counts, capacities, params.shapes
-        )
+        masks = trees.map_sparse_with_key(begin, key, counts, capacities, params.shapes)
         topologies = _topologies(masks)[COLLECTION]
         drawn = params.draw({layers.TOPOLOGY: topologies})
         state = MaskState(masks, jnp.zeros((), jnp.int32))

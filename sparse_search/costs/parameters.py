@@ -8,10 +8,10 @@ Kempe 2023, "Connectivity matters", arXiv:2107.02306.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from scipy.sparse import csr_array
 
 
 class Effective(NamedTuple):
@@ -28,9 +28,7 @@ class Effective(NamedTuple):
     dead: tuple[int, ...]
 
 
-def effective(
-    masks: Sequence[Bool[np.ndarray, "fan_in fan_out"]], *, biases: bool
-) -> Effective:
+def effective(masks: Sequence[Any], *, biases: bool) -> Effective:
     """Counts the effective parameters of a chain of fully connected layers.
 
     A weight counts if an input reaches the neuron it comes from and the neuron it
@@ -39,8 +37,8 @@ def effective(
     outputs count, connected or not: each shifts its output.
 
     Args:
-        masks: the stored weights of every layer in forward order, all True for a
-            dense layer.
+        masks: the stored weights of every layer [fan-in, fan-out] in forward order, as
+            bool arrays or bool matrices of SciPy; all True for a dense layer.
         biases: whether every neuron has a bias.
 
     Raises:
@@ -55,15 +53,16 @@ def effective(
                 f"with {right.shape[0]} inputs."
             )
     # Of each layer of neurons, inputs first: is it reached, does it reach an output?
+    matrices = [csr_array(mask, dtype=np.int64) for mask in masks]
     reached = [np.ones(masks[0].shape[0], bool)]
-    for mask in masks:
-        reached.append(np.logical_or.reduce(mask[reached[-1]], axis=0))
+    for matrix in matrices:
+        reached.append(matrix.T @ reached[-1].astype(np.int64) > 0)
     useful = [np.ones(masks[-1].shape[1], bool)]
-    for mask in reversed(masks):
-        useful.insert(0, np.logical_or.reduce(mask[:, useful[0]], axis=1))
+    for matrix in reversed(matrices):
+        useful.insert(0, matrix @ useful[0].astype(np.int64) > 0)
     nnz = sum(
-        int(np.count_nonzero(mask[np.ix_(source, target)]))
-        for mask, source, target in zip(masks, reached, useful[1:], strict=False)
+        int(source.astype(np.int64) @ (matrix @ target.astype(np.int64)))
+        for matrix, source, target in zip(matrices, reached, useful[1:], strict=False)
     )
     alive = [
         int(np.count_nonzero(source & target))

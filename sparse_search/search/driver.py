@@ -18,7 +18,7 @@ from sparse_search.search.groups import Planned, Speed
 from sparse_search.search.meter import Meter, Progress, Watcher
 from sparse_search.search.space import Population, population
 from sparse_search.search.worker import Job
-from sparse_search.train import environment
+from sparse_search.train import environment, representation
 from sparse_search.train import workdir as workdirs
 from sparse_search.train.single import load_dataset
 from sparse_search.train.trials import Trial, check
@@ -46,6 +46,7 @@ def plan(config: Config, workdir: Path) -> Plan:
     """
     dataset = load_dataset(config)
     check(config, dataset)
+    representation.check(config)
     executors.workers(config, on_cpu=True)  # the name is checked before all else
     everything = population(config, dataset)
     return _plan(everything, workdir)
@@ -93,6 +94,8 @@ def search(
         on_cpu = jax.default_backend() == "cpu"
         executor = executors.make(config, workdir, on_cpu)
         try:
+            if config.representation == "auto":
+                todo = _represent(executor, config, workdir, todo, should_stop, watch)
             speeds = _measure(executor, config, workdir, todo, should_stop, watch)
             chunks = groups.extend_plan(
                 workdir, config, todo.pending, speeds, executor.workers
@@ -107,6 +110,45 @@ def search(
     return todo
 
 
+def _planned(workdir: Path) -> set[str]:
+    """The trials that are in some chunk."""
+    return {
+        trial.name
+        for chunk in groups.read_plan(workdir).values()
+        for trial in chunk.chunk.trials
+    }
+
+
+def _represent(
+    executor: executors.Executor,
+    config: Config,
+    workdir: Path,
+    todo: Plan,
+    should_stop: Callable[[], bool],
+    watch: Watcher,
+) -> Plan:
+    """Compress the layers that are faster so, of trials in no chunk yet."""
+    planned = _planned(workdir)
+    new = [t for t in todo.pending if t.name not in planned and t.method != "dense"]
+    examples = {groups.sizes_of(trial): trial for trial in new}
+    jobs = [Job(sizes, "represent", (trial,)) for sizes, trial in examples.items()]
+    progress = _before_training(todo)
+    watch(progress)
+    layers = executor.run(jobs, should_stop, lambda: watch(progress))
+    found = {
+        trial.name: representation.with_rooms(trial, layers[groups.sizes_of(trial)])
+        for trial in new
+    }
+    pending = [found.get(trial.name, trial) for trial in todo.pending]
+    return Plan(todo.population, pending, groups.by_group(pending))
+
+
+def _before_training(todo: Plan) -> Progress:
+    total = len(todo.population.trials)
+    done = total - len(todo.pending)
+    return Progress("measuring", done, total, done / total, None)
+
+
 def _measure(
     executor: executors.Executor,
     config: Config,
@@ -116,11 +158,7 @@ def _measure(
     watch: Watcher,
 ) -> dict[str, Speed]:
     """Measure the speed of every shape that has trials in no chunk yet."""
-    planned = {
-        trial.name
-        for chunk in groups.read_plan(workdir).values()
-        for trial in chunk.chunk.trials
-    }
+    planned = _planned(workdir)
     # Of the groups of one shape the largest says how many lanes there can be.
     largest: dict[str, list[Trial]] = {}
     for members in groups.by_group(
@@ -129,9 +167,7 @@ def _measure(
         shape = groups.shape_of(members[0])
         largest[shape] = max(largest.get(shape, []), members, key=len)
     jobs = [Job(shape, "measure", tuple(trials)) for shape, trials in largest.items()]
-    total = len(todo.population.trials)
-    done = total - len(todo.pending)
-    progress = Progress("measuring", done, total, done / total, None)
+    progress = _before_training(todo)
     watch(progress)
     return executor.run(jobs, should_stop, lambda: watch(progress))
 

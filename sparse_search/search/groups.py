@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sparse_search import records
 from sparse_search.config import Config
+from sparse_search.sparse.formats import room
 from sparse_search.train.run import Chunk, plan_record
 from sparse_search.train.trials import Trial, trial_from_json
 
@@ -46,7 +47,17 @@ def by_group(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
 def shape_of(trial: Trial) -> str:
     """Groups of one shape are equally fast: what speed is measured for."""
     kind = "dense" if trial.method == "dense" else "sparse"
-    return f"{kind}-w{trial.width}-d{trial.depth}"
+    rooms = "".join(f"-c{capacity}" for _, capacity in trial.rooms)
+    return f"{kind}-w{trial.width}-d{trial.depth}{rooms}"
+
+
+def sizes_of(trial: Trial) -> str:
+    """Trials of equal sizes have the same layers that are faster compressed."""
+    rooms = "".join(
+        f"-{room(count, size)}"
+        for (_, count), size in zip(trial.counts, trial.sizes, strict=True)
+    )
+    return f"{trial.method}-w{trial.width}-d{trial.depth}{rooms}"
 
 
 def read_plan(workdir: Path) -> dict[str, Planned]:

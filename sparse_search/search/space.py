@@ -14,6 +14,7 @@ from sparse_search.config import Config
 from sparse_search.data.dataset import Dataset
 from sparse_search.errors import Impossible, UserError
 from sparse_search.records import SMALL_DENSE
+from sparse_search.train import representation
 from sparse_search.train.trials import (
     Trial,
     check_options,
@@ -119,6 +120,9 @@ def _sparse(config: Config, dataset: Dataset) -> Iterator[Trial | Skipped]:
                 )
                 for seed in seeds
             ]
+            if config.representation == "compressed" and method != "dense":
+                layers = representation.asked_for(config, dataset, trials[0])
+                trials = [representation.with_rooms(trial, layers) for trial in trials]
         except Impossible as error:
             name = f"{method} w{width} d{depth} {allocation} at {budget:,} weights"
             yield Skipped(name, str(error))

@@ -19,6 +19,7 @@ from sparse_search.config import Config
 from sparse_search.errors import UserError, disk_is_full
 from sparse_search.records import Record
 from sparse_search.search.groups import Speed
+from sparse_search.train import representation
 from sparse_search.train.lanes import Group, Loaded, make_programs, make_spec
 from sparse_search.train.rounds import Train, make_train
 from sparse_search.train.run import Chunk, run_chunk, trial_fields
@@ -36,13 +37,14 @@ class Job(NamedTuple):
 
     Attributes:
         name: for messages.
-        kind: what to do.
+        kind: what to do: find the layers that are faster compressed, find the number of
+            lanes, or train.
         trials: to measure: the members of a group.
         chunks: to train, one after the other.
     """
 
     name: str
-    kind: Literal["measure", "train"]
+    kind: Literal["represent", "measure", "train"]
     trials: tuple[Trial, ...] = ()
     chunks: tuple[Chunk, ...] = ()
 
@@ -60,7 +62,7 @@ class Worker:
         """Do a job.
 
         Returns:
-            The `Speed` that was measured, or None.
+            The layers or the `Speed` that were measured, or None.
 
         Raises:
             Stopped: it was asked to stop; all is saved.
@@ -68,6 +70,9 @@ class Worker:
         """
         if should_stop():
             raise Stopped
+        if job.kind == "represent":
+            dataset = self._data().dataset
+            return representation.faster_layers(self._config, dataset, job.trials[0])
         if job.kind == "measure":
             return self.measure(job.trials)
         for chunk in job.chunks:

@@ -202,7 +202,9 @@ def from_positions(
     same = (np.diff(at) == 0) & (np.diff(j) == 0) & (np.diff(i) == 0)
     if same.any():
         k = order[np.flatnonzero(same)[0]]
-        raise UserError(f"The position {(int(rows[k]), int(columns[k]))} is there twice.")
+        raise UserError(
+            f"The position {(int(rows[k]), int(columns[k]))} is there twice."
+        )
     other = np.lexsort((j, i, at))
     begin = np.searchsorted(at, np.arange(number))
     index, place = index_types(tile)
@@ -211,25 +213,26 @@ def from_positions(
         counts = np.bincount(at * (size + 1) + row + 1, minlength=number * (size + 1))
         return np.cumsum(counts).astype(np.int32).reshape(number, size + 1)
 
-    def vector(values: np.ndarray, kind: Any) -> np.ndarray:
-        return np.pad(values.astype(kind), (0, capacity - nnz))
+    def vector(values: np.ndarray, kind: Any) -> Array:
+        return jnp.asarray(np.pad(values.astype(kind), (0, capacity - nnz)))
 
     topology = Tiled(
-        in_ptr=pointers(j, tile.inputs),
+        in_ptr=jnp.asarray(pointers(j, tile.inputs)),
         outs=vector(i, index),
-        out_ptr=pointers(i, tile.neurons),
+        out_ptr=jnp.asarray(pointers(i, tile.neurons)),
         ins=vector(j[other], index),
         perm=vector(other - begin[at[other]], place),
         shape=(int(shape[0]), int(shape[1])),
         tile=tile,
     )
-    return jax.tree.map(jnp.asarray, topology), order
+    return topology, order
 
 
 def from_mask(mask: np.ndarray, capacity: int | None = None) -> Tiled:
     """The topology of a mask [inputs, neurons]."""
     mask = np.asarray(mask, bool)
-    return from_positions(*np.nonzero(mask), mask.shape, capacity)[0]
+    rows, columns = np.nonzero(mask)
+    return from_positions(rows, columns, (mask.shape[0], mask.shape[1]), capacity)[0]
 
 
 def from_csr(
@@ -239,8 +242,11 @@ def from_csr(
 
     Entries that are stored are weights, zeros too.
     """
-    entries = matrix.tocoo()
-    topology, order = from_positions(*entries.coords, matrix.shape, capacity)
+    entries: Any = matrix.tocoo()
+    rows, columns = entries.coords
+    topology, order = from_positions(
+        rows, columns, (entries.shape[0], entries.shape[1]), capacity
+    )
     values = np.pad(entries.data[order], (0, topology.capacity - len(order)))
     return topology, values
 

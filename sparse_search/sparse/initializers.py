@@ -84,7 +84,7 @@ def _bits(
 
 
 def _flat(row: Array, column: Array, columns: int) -> tuple[Array, Array]:
-    """row · columns + column in two words of 32 bits."""
+    """Row · columns + column in two words of 32 bits."""
     short, word = np.uint32(16), np.uint32(0xFFFF)
     high, low = np.uint32(columns >> 16), np.uint32(columns & 0xFFFF)
     bottom = (row & word) * low

@@ -1,30 +1,56 @@
 """The final parameters and masks of a trial, in one compact file.
 
-A sparse layer is stored as its mask, a bit an entry, and its non-zero values in
-order; `load` gives back dense arrays.
+A masked layer is stored as its mask, a bit an entry, and its non-zero values in order;
+a compressed one as a SciPy matrix in rows is. `load` gives back dense arrays, but for
+compressed layers that are too large to be.
 """
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse
 
 from sparse_search.errors import UserError
 
+_LARGEST_DENSE = 2**28  # entries
+
 
 class Result(NamedTuple):
-    """A trial's network: arrays by parameter name; only sparse layers have masks."""
+    """A trial's network.
 
-    params: dict[str, np.ndarray]
+    Attributes:
+        params: arrays by parameter name; of a compressed layer, a SciPy matrix.
+        masks: of sparse layers that are arrays.
+    """
+
+    params: dict[str, Any]
     masks: dict[str, np.ndarray]
+
+
+def stored(result: Result, layer: str) -> Any:
+    """Where a layer has weights: a bool array, or a bool matrix of SciPy."""
+    if layer in result.masks:
+        return result.masks[layer]
+    weights = result.params[layer]
+    if isinstance(weights, scipy.sparse.csr_array):
+        ones = np.ones(weights.nnz, bool)
+        parts = (ones, weights.indices, weights.indptr)
+        return scipy.sparse.csr_array(parts, shape=weights.shape)
+    return np.ones(weights.shape, bool)
 
 
 def save(path: Path, result: Result) -> None:
     """Write a result whole or not at all."""
     arrays: dict[str, np.ndarray] = {}
     for name, value in result.params.items():
-        if name in result.masks:
+        if isinstance(value, scipy.sparse.csr_array):
+            arrays[f"{name}:indptr"] = value.indptr
+            arrays[f"{name}:indices"] = value.indices
+            arrays[f"{name}:shape"] = np.array(value.shape)
+            value = value.data
+        elif name in result.masks:
             mask = result.masks[name]
             arrays[f"{name}:mask"] = np.packbits(mask.ravel())
             arrays[f"{name}:shape"] = np.array(value.shape)
@@ -58,7 +84,14 @@ def load(path: Path) -> Result:
             if kind != "values":
                 continue
             values = arrays[key]
-            if f"{name}:mask" in arrays.files:
+            if f"{name}:indptr" in arrays.files:
+                parts = (values, arrays[f"{name}:indices"], arrays[f"{name}:indptr"])
+                shape = tuple(int(size) for size in arrays[f"{name}:shape"])
+                params[name] = scipy.sparse.csr_array(parts, shape=shape)
+                if np.prod(shape) <= _LARGEST_DENSE:
+                    masks[name] = stored(Result(params, {}), name).toarray()
+                    params[name] = params[name].toarray()
+            elif f"{name}:mask" in arrays.files:
                 shape = tuple(arrays[f"{name}:shape"])
                 bits = np.unpackbits(arrays[f"{name}:mask"], count=int(np.prod(shape)))
                 mask = bits.astype(bool).reshape(shape)

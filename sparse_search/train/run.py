@@ -23,6 +23,8 @@ from sparse_search.costs import flops
 from sparse_search.costs.parameters import effective
 from sparse_search.masks.allocations import natural
 from sparse_search.records import Record, open_journal
+from sparse_search.sparse import formats
+from sparse_search.sparse.formats import Tiled
 from sparse_search.train import results
 from sparse_search.train.checkpoint import Checkpoints, Saved
 from sparse_search.train.lanes import Group
@@ -166,12 +168,14 @@ def _fields(metrics: Any) -> Any:
 
 
 def _result(state: RunState, lane: int) -> results.Result:
-    masks = trees.named_leaves(state.train.sparse.masks)
-    params = trees.named_leaves(state.train.params)
-    return results.Result(
-        {k: np.asarray(v[lane]) for k, v in params.items()},
-        {k: np.asarray(v[lane]) for k, v in masks.items() if v is not None},
-    )
+    of_lane = jax.tree.map(lambda x: np.asarray(x[lane]), state.train)
+    masks = trees.named_leaves(of_lane.sparse.masks)
+    params = trees.named_leaves(of_lane.params)
+    for name, mask in masks.items():
+        if isinstance(mask, Tiled):
+            params[name] = formats.to_csr(mask, params[name])
+    dense = {k: m for k, m in masks.items() if isinstance(m, np.ndarray)}
+    return results.Result(params, dense)
 
 
 def chance_level(labels: np.ndarray, examples: int) -> float:
@@ -224,8 +228,7 @@ def _trial_record(
     layers = dict(trial.counts)
     dense = sum(v.size for k, v in result.params.items() if k not in layers)
     masks = {
-        layer: result.masks.get(layer, np.ones(result.params[layer].shape, bool))
-        for layer in sorted(layers, key=natural)
+        layer: results.stored(result, layer) for layer in sorted(layers, key=natural)
     }
     nnz = sum(int(mask.sum()) for mask in masks.values())
     conserves = algorithm_of(config, trial).conserves
@@ -254,6 +257,7 @@ def _trial_record(
         "train_flops": _train_flops(config, trial, list(layers.values())),
         "inference_flops": flops.inference_flops(list(layers.values())),
         "status": status,
+        "representation": "compressed" if trial.rooms else "masked",
     }
 
 
@@ -271,7 +275,7 @@ def _train_flops(config: Config, trial: Trial, counts: list[int]) -> int | None:
     )
 
 
-def _effective(masks: list[np.ndarray]) -> int | None:
+def _effective(masks: list[Any]) -> int | None:
     """Effective parameters; None for networks that are not a chain of dense layers."""
     fits = all(
         one.ndim == other.ndim == 2 and one.shape[1] == other.shape[0]

@@ -11,7 +11,7 @@ from sparse_search.config import Config, freeze
 from sparse_search.data.dataset import Dataset
 from sparse_search.errors import UserError, nearest
 from sparse_search.records import Record
-from sparse_search.train import environment
+from sparse_search.train import environment, representation
 from sparse_search.train import workdir as workdirs
 from sparse_search.train.lanes import Group, Loaded
 from sparse_search.train.run import Chunk, plan_record, run_chunk
@@ -104,14 +104,20 @@ def train(
     workdir = Path(workdir)
     dataset = load_dataset(config)
     check(config, dataset)
+    representation.check(config)
     trial = trial or single_trial(config, dataset)
     with workdirs.claim(workdir, config, "train"):
         done = records.read_finished(workdir)
         if trial.name in done:
             return records.read_trials(workdir)[trial.name]
         workdirs.write_environment(workdir, [str(d) for d in jax.devices()])
+        planned = records.read_plan(workdir).get(_CHUNK)
+        if planned:
+            trial = trial_from_json(planned["trials"][0])
+        elif not trial.rooms:
+            trial = representation.resolve(config, dataset, trial)
         chunk = Chunk(_CHUNK, (trial,), config.lanes or 1)
-        if _CHUNK not in records.read_plan(workdir):
+        if not planned:
             with records.open_journal(workdir / "plan.jsonl") as plan:
                 plan.append(plan_record(config, chunk))
         group = Group(config, trial, Loaded(config, dataset))
@@ -156,5 +162,6 @@ class _Board:
                     )
             for layer, values in record["layers"].items():
                 for name in ("nnz", "density", "exploration", "fan_in_spread"):
-                    tag = f"{name}/{layer}"
-                    self._writer.add_scalar(tag, values[name], record["step"])
+                    if values[name] is not None:
+                        tag = f"{name}/{layer}"
+                        self._writer.add_scalar(tag, values[name], record["step"])

@@ -72,7 +72,11 @@ def rewire(
     the algorithm rewinds, that of all others to what was saved.
     """
     params, sparse, info = algorithm.rewire(key, state.params, grads, state.sparse)
-    changed = trees.map_sparse(_changed, state.sparse.masks, sparse.masks, info.source)
+    if info.source is None:
+        source = trees.map_sparse(lambda _: None, sparse.masks)
+    else:
+        source = info.source
+    changed = trees.map_sparse(_changed, state.sparse.masks, sparse.masks, source)
     opt_state, saved = state.opt_state, state.saved
     if info.rewind is not None:
         saved = _choose(info.snapshot, opt_state, saved)

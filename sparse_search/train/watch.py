@@ -1,5 +1,6 @@
 """The metrics of a round that are about its topology."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -198,5 +199,5 @@ def _square(x: Array) -> Float[Array, ""]:
     return jnp.vdot(x, x).astype(jnp.float32)
 
 
-def _sum(numbers: list[Array]) -> Int[Array, ""]:
+def _sum(numbers: Sequence[Array | None]) -> Int[Array, ""]:
     return jnp.sum(jnp.array([0, *numbers], jnp.int32))

@@ -130,7 +130,7 @@ class Processes:
 
     def _without_culprit(self, job: Job) -> Job:
         """The job without its first chunk that has no result, recorded as failed."""
-        if job.kind == "measure":
+        if job.kind != "train":
             raise UserError(
                 f"Measuring {job.name} killed its worker {_ATTEMPTS} times: it is out "
                 "of memory (set config.lanes=1, or train smaller networks), or your "

@@ -1,0 +1,228 @@
+"""Which layers of a trial store nothing but their weights.
+
+`config.representation` says "masked" (none), "compressed" (all that can) or "auto": the
+layers for which a step is measured to be faster that way, on this machine. What was
+chosen is part of a trial from then on: it is in the plan, and all that resumes or
+repeats the trial uses it.
+"""
+
+import dataclasses
+import functools
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sparse_search import build
+from sparse_search.algorithms.compressed import reason_against
+from sparse_search.config import Config
+from sparse_search.data.dataset import Dataset
+from sparse_search.errors import Impossible, one_of
+from sparse_search.sparse import formats, native
+from sparse_search.sparse.layers import Dense
+from sparse_search.sparse.products import product
+from sparse_search.train import optimizer
+from sparse_search.train.trials import Trial, algorithm_of
+
+KINDS = ("auto", "masked", "compressed")
+
+_DENSEST = 0.6  # above which no product was ever faster, on any machine seen
+_WORTH_MEASURING = 5e10  # multiply-adds of a dense training
+_REPEATS = 7
+
+
+def with_rooms(trial: Trial, layers: Sequence[str]) -> Trial:
+    """The trial with some of its layers compressed."""
+    sizes = dict(zip(dict(trial.counts), trial.sizes, strict=True))
+    rooms = tuple(
+        (layer, formats.room(count, sizes[layer]))
+        for layer, count in trial.counts
+        if layer in layers
+    )
+    return dataclasses.replace(trial, rooms=rooms)
+
+
+def resolve(config: Config, dataset: Dataset, trial: Trial) -> Trial:
+    """The trial in its representation.
+
+    Raises:
+        Impossible: the config asks for compressed layers, and the trial can have none.
+    """
+    if config.representation == "compressed" and trial.method != "dense":
+        return with_rooms(trial, asked_for(config, dataset, trial))
+    if config.representation == "auto":
+        return with_rooms(trial, faster_layers(config, dataset, trial))
+    return trial
+
+
+def check(config: Config) -> None:
+    """Raise a `UserError` for a representation that there is not."""
+    if config.representation not in KINDS:
+        raise one_of("config.representation", config.representation, KINDS)
+
+
+def asked_for(config: Config, dataset: Dataset, trial: Trial) -> tuple[str, ...]:
+    """All layers that can be compressed.
+
+    Raises:
+        Impossible: there are none.
+    """
+    reason = _reason_against(config, trial)
+    if reason:
+        raise Impossible(
+            f'config.representation="compressed": {reason}; "masked" and "auto" take '
+            "it."
+        )
+    layers = _candidates(config, dataset, trial, densest=1.0)
+    if not layers:
+        raise Impossible(
+            'config.representation="compressed": no layer of '
+            f"{config.model.name!r} can be compressed; they are fully connected, of "
+            "sparse_search.sparse.layers.Dense, and not dense."
+        )
+    return layers
+
+
+def faster_layers(config: Config, dataset: Dataset, trial: Trial) -> tuple[str, ...]:
+    """The layers that are measured to be faster compressed; none in short trainings."""
+    work = float(sum(trial.sizes)) * config.batch_size * config.steps
+    if work < _WORTH_MEASURING or not native.usable() or trial.method == "dense":
+        return ()
+    if _reason_against(config, trial):
+        return ()
+    counts = dict(trial.counts)
+    shapes = compressible(config, dataset, trial)
+    return tuple(
+        layer
+        for layer in _candidates(config, dataset, trial, densest=_DENSEST)
+        if faster(
+            shapes[layer],
+            formats.room(counts[layer], int(np.prod(shapes[layer]))),
+            config.batch_size,
+        )
+    )
+
+
+def _reason_against(config: Config, trial: Trial) -> str | None:
+    reason = reason_against(algorithm_of(config, trial))
+    if reason:
+        return f"the method {trial.method!r} {reason}"
+    if not elementwise(config):
+        return (
+            f"the optimizer {config.optimizer.name!r} looks at more of a weight than "
+            "the weight itself"
+        )
+    return None
+
+
+def _candidates(
+    config: Config, dataset: Dataset, trial: Trial, densest: float
+) -> tuple[str, ...]:
+    found = compressible(config, dataset, trial)
+    return tuple(
+        layer
+        for (layer, count), size in zip(trial.counts, trial.sizes, strict=True)
+        if layer in found and count < size and count <= densest * size
+    )
+
+
+def compressible(
+    config: Config, dataset: Dataset, trial: Trial
+) -> dict[str, tuple[int, int]]:
+    """The kernels of a model's layers that can be compressed, with their shapes."""
+    model = build.factory("config.model.name", config.model.name, build.MODELS)
+    module = model(trial.width, trial.depth, dataset.classes)
+    found: dict[str, tuple[int, int]] = {}
+
+    def note(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+        layer = context.module
+        if isinstance(layer, Dense) and context.method_name == "__call__":
+            name = "/".join(["params", *layer.path, "kernel"])
+            found[name] = (args[0].shape[-1], layer.features)
+        return call(*args, **kwargs)
+
+    example = jnp.zeros((1, *dataset.train_images.shape[1:]))
+    with nn.intercept_methods(note):
+        jax.eval_shape(lambda: module.init(jax.random.key(0), example))
+    return found
+
+
+def elementwise(config: Config) -> bool:
+    """Whether an optimizer treats the weights of a matrix like those of a vector.
+
+    Seen from what it does: the same updates, whether the weights are in a matrix or
+    follow each other in a longer vector of zeros.
+    """
+    transform: Any = optimizer.make(config.optimizer, 0.1, 0.01, 10)
+    rng = np.random.default_rng(0)
+    weights, grads = rng.standard_normal((2, 4, 6)).astype(np.float32)
+
+    def updates(place: Callable[[np.ndarray], Any]) -> Any:
+        params = {"kernel": place(weights)}
+        state = transform.init(params)
+        for factor in (1.0, -0.5, 2.0):
+            made, state = transform.update(
+                {"kernel": place(grads * factor)}, state, params
+            )
+            params = jax.tree.map(lambda p, u: p + u, params, made)
+        return np.asarray(params["kernel"])
+
+    try:
+        matrix = updates(jnp.asarray)
+        vector = updates(lambda x: jnp.pad(jnp.asarray(x).ravel(), (0, 8)))
+    except Exception:  # one that does not take vectors, or none of this shape
+        return False
+    return bool(np.allclose(matrix.ravel(), vector[: matrix.size], 1e-5, 1e-6))
+
+
+@functools.cache
+def faster(shape: tuple[int, int], capacity: int, batch: int) -> bool:
+    """Whether a layer's step is faster compressed than masked, here and now.
+
+    Its product, both gradients and a momentum update of either are timed in turns.
+    """
+    rng = np.random.default_rng(0)
+    size = shape[0] * shape[1]
+    places = rng.choice(size, capacity, replace=False, shuffle=False)
+    topology, _ = formats.from_positions(*np.divmod(places, shape[1]), shape)
+    x = jnp.asarray(rng.standard_normal((batch, shape[0])), jnp.float32)
+    bias = jnp.zeros(shape[1])
+    values = jnp.asarray(rng.standard_normal(capacity), jnp.float32)
+    mask = formats.to_mask(topology)
+    weights = formats.to_dense(topology, values)
+
+    def compressed(values: Any, bias: Any, x: Any) -> Any:
+        return product(topology, values, bias, x.T, relu=True).T
+
+    def masked(weights: Any, bias: Any, x: Any) -> Any:
+        return jax.nn.relu(x @ weights + bias)
+
+    def step(forward: Any, mask: Any) -> Callable[..., Any]:
+        def loss(weights: Any, bias: Any, x: Any) -> Any:
+            return jnp.sum(forward(weights, bias, x) ** 2)
+
+        def update(weights: Any, momentum: Any, bias: Any, x: Any) -> Any:
+            made, *rest = jax.grad(loss, (0, 1, 2))(weights, bias, x)
+            made = made if mask is None else jnp.where(mask, made, 0)
+            momentum = 0.9 * momentum + made
+            return weights - 1e-3 * momentum, momentum, rest
+
+        return jax.jit(update)
+
+    contenders = [
+        (step(compressed, None), values),
+        (step(masked, mask), weights),
+    ]
+    times: list[list[float]] = [[], []]
+    for _ in range(_REPEATS + 1):
+        for number, (run, weight) in enumerate(contenders):
+            began = time.perf_counter()
+            jax.block_until_ready(run(weight, weight, bias, x))
+            times[number].append(time.perf_counter() - began)
+    one, other = (statistics.median(found[1:]) for found in times)
+    return one < other
