@@ -117,7 +117,7 @@ def measure(
     dropped, grown = jax.tree.leaves(info.dropped), jax.tree.leaves(info.grown)
     layers = {}
     for name, at, out, into in zip(named, found, dropped, grown, strict=True):
-        size = named[name].size
+        size = float(named[name].size)
         layers[name] = LayerMetrics(
             nnz=at.nnz,
             density=at.nnz / size,
@@ -131,7 +131,7 @@ def measure(
     order = sorted(named, key=natural)
     useful = topology.effective([_connections(named[name]) for name in order])
     stored = _sum([at.nnz for at in found])
-    sizes = max(sum(mask.size for mask in named.values()), 1)
+    sizes = float(max(sum(mask.size for mask in named.values()), 1))
     on, off = _norms(before, grads)
     kept = [at.kept for at in found]
     explored = [at.explored for at in found]
