@@ -28,8 +28,11 @@ import scipy.sparse
 from sparse_search.errors import UserError
 from sparse_search.types import Array, Bool, Int, UInt
 
-_TILES = (256, 1024, 4096, 16384, 65536)
-_PER_ROW = 5  # weights that a row of a tile has on average, at least
+# Tiles by the density from which they are the fastest, as measured with rows of 128
+# numbers: small ones keep activations in the nearer cache, large ones have rows of some
+# weights each.
+_TILES = ((0.15, 128), (0.02, 256), (0.005, 1024), (0.001, 4096), (0.0003, 16384))
+_LARGEST_TILE = 65536  # what 16 bits tell apart
 _NARROW = 256
 _LARGEST = 2**31 - 1
 
@@ -94,14 +97,10 @@ class Tiled:
 
 
 def tile_of(shape: tuple[int, int], capacity: int) -> Tile:
-    """The tiles of a layer with room for a number of weights.
-
-    The smallest whose rows have some weights each; a layer of fewer rows is one tile.
-    """
+    """The tiles of a layer with room for a number of weights."""
     density = capacity / math.prod(shape)
-    most = max(min(max(shape), _TILES[-1]), 1)
-    fits = (size for size in _TILES if size * density >= _PER_ROW)
-    size = min(next(fits, most), most)
+    sizes = (size for least, size in _TILES if density >= least)
+    size = next(sizes, _LARGEST_TILE)
     return Tile(min(size, shape[0]), min(size, shape[1]))
 
 

@@ -99,28 +99,29 @@ ffi::Error Backward(ffi::ThreadPool pool, Any in_ptr, Any outs, Any values, Any 
   l.in_ptr = static_cast<const int32_t*>(in_ptr.untyped_data());
   l.outs = outs.untyped_data();
   l.values = values.untyped_data();
+  const void* gated = relu ? g->untyped_data() : dy.untyped_data();
   const int64_t groups = std::min<int64_t>(kUnits, l.out);
-  parallel_for(pool, groups, [&](int64_t u) {
+  const Phase gate{groups, [&](int64_t u) {
     kernels().gate(*kind, dy.untyped_data(), relu ? y.untyped_data() : nullptr,
                    g->untyped_data(), db->untyped_data(), l.batch, l.out * u / groups,
                    l.out * (u + 1) / groups);
-  });
-  const void* gated = relu ? g->untyped_data() : dy.untyped_data();
-  if (!relu && g->untyped_data() != gated)
-    std::memcpy(g->untyped_data(), gated, g->size_bytes());
-  const int64_t nnz = l.in_ptr[in_ptr.element_count() - 1];
-  const size_t weight = *kind == kF64 ? 8 : 4;
-  std::memset(static_cast<char*>(dw->untyped_data()) + nnz * weight, 0,
-              (dw->element_count() - nnz) * weight);
+  }};
   const int32_t most = kernels().columns(*kind);
   const int64_t blocks = (l.batch + most - 1) / most, parts = parts_of(l.tiles_in);
-  parallel_for(pool, l.tiles_in * parts, [&](int64_t u) {
+  const Phase products{l.tiles_in * parts, [&](int64_t u) {
     const Rows r = rows_of(u, parts, l.in, l.tile_in);
     for (int64_t block = 0; block < blocks; block++)
       kernels().backward(*kind, l, x.untyped_data(), gated,
                          need_dx ? dx->untyped_data() : nullptr, dw->untyped_data(), r.tile,
                          r.begin, r.end, columns_of(block, most, l.batch), block > 0);
-  });
+  }};
+  const int64_t nnz = l.in_ptr[in_ptr.element_count() - 1];
+  const size_t weight = *kind == kF64 ? 8 : 4;
+  std::memset(static_cast<char*>(dw->untyped_data()) + nnz * weight, 0,
+              (dw->element_count() - nnz) * weight);
+  if (!relu && g->untyped_data() != gated)
+    std::memcpy(g->untyped_data(), gated, g->size_bytes());
+  parallel(pool, {gate, products});
   return ffi::Error::Success();
 }
 
