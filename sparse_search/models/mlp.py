@@ -25,7 +25,7 @@ class MLP(nn.Module):
         """Logits of a batch; all axes but the first are flattened."""
         x = x.reshape(x.shape[0], -1)
         for width in self.features:
-            x = Dense(width, relu=True, kernel_init=HeNormal())(x)
+            x = Dense(width, relu=True, kernel_init=HeNormal())(x, wait=True)
         return Dense(self.classes, kernel_init=HeNormal())(x)
 
 

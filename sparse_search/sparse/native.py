@@ -15,7 +15,12 @@ import jax
 
 import sparse_search.sparse as package
 
-_HANDLERS = ("SparseSearchForward", "SparseSearchBackward", "SparseSearchRewire")
+_HANDLERS = (
+    "SparseSearchForward",
+    "SparseSearchGate",
+    "SparseSearchBackward",
+    "SparseSearchRewire",
+)
 
 
 @functools.cache

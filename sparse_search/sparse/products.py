@@ -3,12 +3,15 @@
     y = relu?(Wᵀ x + b),   activations as [features, batch]
 
 In the native kernel a weight costs one multiply-add over a row of activations forward
-and two backward. Without it, or on another device, the layer is made dense for the
-product: always right, never small.
+and two backward. Layers that follow each other are one operation (`chain`), so that
+what the ReLU of one lets through of the gradient is decided where the next one makes
+it, and summed up for the bias there. Without the kernel, or on another device, a layer
+is made dense for the product: always right, never small.
 """
 
 import functools
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +26,22 @@ Taps = tuple[Array, Array]
 gradient of all its entries: x and g with ∂L/∂W = x gᵀ."""
 
 
+class Layer(NamedTuple):
+    """A layer to multiply with.
+
+    Attributes:
+        topology: where the weights of W [inputs, neurons] are.
+        values: of the weights, float32 or float64.
+        bias: of the same type.
+        taps: see `Taps`.
+    """
+
+    topology: Tiled
+    values: Float[Array, " capacity"]
+    bias: Float[Array, " neurons"]
+    taps: Taps | None = None
+
+
 def product(
     topology: Tiled,
     values: Float[Array, " capacity"],
@@ -32,22 +51,29 @@ def product(
     relu: bool = False,
     taps: Taps | None = None,
 ) -> Float[Array, "neurons batch"]:
-    """Wᵀ x + b, with ReLU if asked for.
+    """Wᵀ x + b, with ReLU if asked for; see `chain`."""
+    return chain([Layer(topology, values, bias, taps)], x, relu=relu)
+
+
+def chain(
+    layers: Sequence[Layer], x: Float[Array, "inputs batch"], *, relu: bool
+) -> Float[Array, "neurons batch"]:
+    """Layers that follow each other, each but the last with ReLU.
 
     Args:
-        topology: where the weights of W [inputs, neurons] are.
-        values: of the weights, float32 or float64.
-        bias: of the same type.
-        x: of the same type, or bfloat16 with float32 weights; sums are in the weights'
-            type, and the output has the type of `x`.
-        relu: whether max(·, 0) follows.
-        taps: see `Taps`.
+        layers: the neurons of one are the inputs of the next.
+        x: of the type of the weights, or bfloat16 with float32 weights; sums are in the
+            weights' type, and every output has the type of `x`.
+        relu: whether max(·, 0) follows the last one too.
 
     Raises:
         ValueError: shapes or types do not fit.
     """
-    _check(topology, values, bias, x)
-    return _product(relu, topology, values, bias, x, taps)
+    inputs = x.shape[0]
+    for layer in layers:
+        _check(layer, inputs, x)
+        inputs = layer.topology.shape[1]
+    return _chain(relu, tuple(layers), x)
 
 
 def transposed(
@@ -55,19 +81,21 @@ def transposed(
 ) -> Float[Array, "inputs batch"]:
     """W g, which no gradient is taken of."""
     x = jnp.zeros((topology.shape[0], g.shape[1]), g.dtype)
-    backward = _native_backward if native.usable() else _dense_backward
-    return backward(False, True, topology, values, x, None, g)[0]
+    return _backward(topology, values, x, g, need_dx=True, gated=False)[0]
 
 
-def _check(topology: Tiled, values: Array, bias: Array, x: Array) -> None:
-    inputs, neurons = topology.shape
+def _check(layer: Layer, inputs: int, x: Array) -> None:
+    topology, values, bias = layer.topology, layer.values, layer.bias
+    neurons = topology.shape[1]
     if values.shape != (topology.capacity,) or bias.shape != (neurons,):
         raise ValueError(
             f"a layer with room for {topology.capacity} weights and {neurons} neurons "
             f"takes as many values and biases, not {values.shape} and {bias.shape}"
         )
-    if x.ndim != 2 or x.shape[0] != inputs:
-        raise ValueError(f"x must be of {inputs} inputs × batch, not {x.shape}")
+    if x.ndim != 2 or inputs != topology.shape[0]:
+        raise ValueError(
+            f"a layer of {topology.shape[0]} inputs is given {inputs}, of {x.shape}"
+        )
     kinds = {"float32": ("float32", "bfloat16"), "float64": ("float64",)}
     if values.dtype != bias.dtype or x.dtype not in kinds.get(values.dtype.name, ()):
         raise ValueError(
@@ -78,90 +106,139 @@ def _check(topology: Tiled, values: Array, bias: Array, x: Array) -> None:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _product(
-    relu: bool, topology: Tiled, values: Array, bias: Array, x: Array, taps: Any
-) -> Array:
-    del taps
-    return _forward(relu, topology, values, bias, x)
+def _chain(relu: bool, layers: tuple[Layer, ...], x: Array) -> Array:
+    return _outputs(relu, layers, x)[-1]
 
 
-def _remember(relu: bool, topology: Any, values: Any, bias: Any, x: Any, taps: Any):
-    topology = jax.tree.map(
-        lambda leaf: leaf.value, topology, is_leaf=lambda leaf: hasattr(leaf, "value")
+def _outputs(relu: bool, layers: tuple[Layer, ...], x: Array) -> list[Array]:
+    """The input and the output of every layer."""
+    out = [x]
+    for number, layer in enumerate(layers, 1):
+        last = number == len(layers)
+        out.append(_forward(layer, out[-1], relu=relu or not last))
+    return out
+
+
+def _remember(relu: bool, layers: Any, x: Any) -> Any:
+    tapped = [layer.taps is not None for layer in layers]
+    plain = tuple(
+        Layer(*jax.tree.map(lambda p: p.value, tuple(layer)[:3], is_leaf=_is_primal))
+        for layer in layers
     )
-    y = _forward(relu, topology, values.value, bias.value, x.value)
-    # Whether a tree has something is static: residuals carry it as their structure.
-    need = () if x.perturbed else None
-    tapped = None if taps is None else ()
-    kept = y if relu else None
-    return y, (topology, values.value, x.value, kept, need, tapped)
+    out = _outputs(relu, plain, x.value)
+    # What is static goes as the structure of the residuals.
+    flags = [() if flag else None for flag in (x.perturbed, *tapped)]
+    return out[-1], (plain, out if relu else [*out[:-1], None], flags)
 
 
-def _transpose(relu: bool, saved: Any, dy: Any) -> Any:
-    topology, values, x, y, need, tapped = saved
-    need_dx = need is not None
-    backward = _native_backward if native.usable() else _dense_backward
-    dx, dw, db, g = backward(relu, need_dx, topology, values, x, y, dy)
-    taps = None if tapped is None else (x, g)
-    return None, dw, db, dx if need_dx else None, taps
+def _is_primal(leaf: Any) -> bool:
+    return hasattr(leaf, "perturbed")
 
 
-_product.defvjp(_remember, _transpose, symbolic_zeros=True)
+def _transpose(relu: bool, saved: Any, dy: Array) -> Any:
+    layers, out, (need_first, *tapped) = saved
+    g, db = _gate(layers[-1], out[-1], dy, relu=relu)
+    made: list[Any] = []
+    for number in reversed(range(len(layers))):
+        layer, x = layers[number], out[number]
+        need_dx = number > 0 or need_first is not None
+        dx, dw, sums = _backward(
+            layer.topology, layer.values, x, g, need_dx=need_dx, gated=number > 0
+        )
+        taps = None if tapped[number] is None else (x, g)
+        made.insert(0, Layer(None, dw, db, taps))  # type: ignore[arg-type]
+        g, db = dx, sums
+    return tuple(made), g if need_first is not None else None
 
 
-def _forward(
-    relu: bool, topology: Tiled, values: Array, bias: Array, x: Array
-) -> Array:
+_chain.defvjp(_remember, _transpose, symbolic_zeros=True)
+
+
+def _forward(layer: Layer, x: Array, *, relu: bool) -> Array:
+    topology = layer.topology
     if not native.usable():
-        return _dense_forward(relu, topology, values, bias, x)
-    out = jax.ShapeDtypeStruct((topology.shape[1], x.shape[1]), x.dtype)
-    call = jax.ffi.ffi_call("SparseSearchForward", out, vmap_method="sequential")
-    made = call(
+        weights = formats.to_dense(topology, layer.values)
+        y = _matmul(weights.T, x, layer.values.dtype) + layer.bias[:, None]
+        return (jax.nn.relu(y) if relu else y).astype(x.dtype)
+    return _call(
+        "SparseSearchForward",
+        jax.ShapeDtypeStruct((topology.shape[1], x.shape[1]), x.dtype),
+    )(
         topology.out_ptr,
         topology.ins,
         topology.perm,
-        values,
-        bias,
+        layer.values,
+        layer.bias,
         x,
         relu=np.bool_(relu),
         **_tile(topology),
     )
-    assert isinstance(made, jax.Array)
-    return made
 
 
-def _native_backward(
-    relu: bool,
-    need_dx: bool,
-    topology: Tiled,
-    values: Array,
-    x: Array,
-    y: Array | None,
-    dy: Array,
-) -> Any:
-    dx = x.shape if need_dx else (1, 1)
-    call = jax.ffi.ffi_call(
+def _gate(
+    layer: Layer, y: Array | None, dy: Array, *, relu: bool
+) -> tuple[Array, Array]:
+    """The gradient before the ReLU of the last layer, and that of its bias."""
+    kind = layer.values.dtype
+    if not native.usable():
+        g = jnp.where(y > 0, dy, jnp.zeros_like(dy)) if relu else dy  # type: ignore
+        return g, jnp.sum(g.astype(kind), axis=1)
+    return _call(
+        "SparseSearchGate",
+        (
+            jax.ShapeDtypeStruct(dy.shape, dy.dtype),
+            jax.ShapeDtypeStruct((dy.shape[0],), kind),
+        ),
+        input_output_aliases={1: 0},
+    )(dy if y is None else y, dy, relu=np.bool_(relu))
+
+
+def _backward(
+    topology: Tiled, values: Array, x: Array, g: Array, *, need_dx: bool, gated: bool
+) -> tuple[Array, Array, Array]:
+    """The gradients of a layer's input and weights.
+
+    With `gated`, that of the input is zero where the input is not positive, and its
+    sums over the batch come third.
+    """
+    if not native.usable():
+        return _dense_backward(topology, values, x, g, need_dx, gated)
+    inputs = topology.shape[0]
+    return _call(
         "SparseSearchBackward",
         (
-            jax.ShapeDtypeStruct(dx, x.dtype),
+            jax.ShapeDtypeStruct(x.shape if need_dx else (1, 1), x.dtype),
             jax.ShapeDtypeStruct(values.shape, values.dtype),
-            jax.ShapeDtypeStruct((topology.shape[1],), values.dtype),
-            jax.ShapeDtypeStruct(dy.shape, dy.dtype),
+            jax.ShapeDtypeStruct((inputs if gated else 1,), values.dtype),
         ),
-        vmap_method="sequential",
-        input_output_aliases={5: 3},
-    )
-    return call(
+    )(
         topology.in_ptr,
         topology.outs,
         values,
         x,
-        dy if y is None else y,
-        dy,
-        relu=np.bool_(relu),
+        g,
         need_dx=np.bool_(need_dx),
+        gated=np.bool_(gated),
         **_tile(topology),
     )
+
+
+def _dense_backward(
+    topology: Tiled, values: Array, x: Array, g: Array, need_dx: bool, gated: bool
+) -> tuple[Array, Array, Array]:
+    kind = values.dtype
+    at = formats.positions(topology)
+    dw = _matmul(x, g.T, kind).at[at].get(mode="fill", fill_value=0)
+    if not need_dx:
+        return x, dw, dw
+    dx = _matmul(formats.to_dense(topology, values), g, kind)
+    if gated:
+        dx = jnp.where(x > 0, dx, jnp.zeros_like(dx))
+    return dx.astype(x.dtype), dw, jnp.sum(dx, axis=1)
+
+
+def _call(handler: str, out: Any, **options: Any) -> Any:
+    return jax.ffi.ffi_call(handler, out, vmap_method="sequential", **options)
 
 
 def _tile(topology: Tiled) -> dict[str, Any]:
@@ -169,34 +246,6 @@ def _tile(topology: Tiled) -> dict[str, Any]:
         "tile_in": np.int64(topology.tile.inputs),
         "tile_out": np.int64(topology.tile.neurons),
     }
-
-
-def _dense_forward(
-    relu: bool, topology: Tiled, values: Array, bias: Array, x: Array
-) -> Array:
-    weights = formats.to_dense(topology, values)
-    y = _matmul(weights.T, x, values.dtype) + bias[:, None]
-    return (jax.nn.relu(y) if relu else y).astype(x.dtype)
-
-
-def _dense_backward(
-    relu: bool,
-    need_dx: bool,
-    topology: Tiled,
-    values: Array,
-    x: Array,
-    y: Array | None,
-    dy: Array,
-) -> Any:
-    g = dy if y is None else jnp.where(y > 0, dy, jnp.zeros_like(dy))
-    at = formats.positions(topology)
-    dw = _matmul(x, g.T, values.dtype).at[at].get(mode="fill", fill_value=0)
-    db = jnp.sum(g.astype(values.dtype), axis=1)
-    dx = None
-    if need_dx:
-        dx = _matmul(formats.to_dense(topology, values), g, values.dtype)
-        dx = dx.astype(x.dtype)
-    return dx, dw, db, g
 
 
 def _matmul(a: Array, b: Array, kind: Any) -> Array:

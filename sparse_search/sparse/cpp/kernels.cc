@@ -24,6 +24,7 @@ static INLINE void store(A* p, V v, bool last, int n) {
   }
 }
 
+#define ROWS(r) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
 #define EACH(z) _Pragma("GCC unroll 8") for (int z = 0; z < N; z++)
 
 template <class V, class A, class I, class P, int N, bool kTail>
@@ -75,7 +76,7 @@ static void forward_rows(const Layer& l, const A* x, const typename V::T* bias, 
 
 template <class V, class A, class I, int N, bool kTail, bool kDx>
 static void backward_rows(const Layer& l, const A* x, const A* g, A* dx, typename V::T* dw,
-                          int32_t tile, int32_t begin, int32_t end, int64_t first, int n,
+                          typename V::T* row_sums, int32_t tile, int32_t begin, int32_t end, int64_t first, int n,
                           bool add) {
   using T = typename V::T;
   const I* outs = static_cast<const I*>(l.outs);
@@ -93,7 +94,8 @@ static void backward_rows(const Layer& l, const A* x, const A* g, A* dx, typenam
         const int32_t* ptr =
             l.in_ptr + (static_cast<int64_t>(tile) * l.tiles_out + s) * (l.tile_in + 1);
         int32_t k = ptr[j], stop = ptr[j + 1];
-        if (k == stop && (s || !kDx) && !kRowFirst) continue;
+        const bool gate = kDx && row_sums && s == l.tiles_out - 1;
+        if (k == stop && (s || !kDx) && !gate && !kRowFirst) continue;
         if (!begun) {
           begun = true;
           EACH(z) xj[z] = load<V, A, kTail>(x + row + z * V::lanes, z == N - 1, n);
@@ -125,6 +127,15 @@ static void backward_rows(const Layer& l, const A* x, const A* g, A* dx, typenam
           }
           sums(sum, dw + k, m, add);
           k += m;
+        }
+        if (gate) {
+          V total = V::zero();
+          EACH(z) {
+            a[z] = V::where_positive(xj[z], a[z]);
+            total = V::add(total, a[z]);
+          }
+          T* to = row_sums + static_cast<int64_t>(tile) * l.tile_in + j;
+          *to = add ? *to + total.sum() : total.sum();
         }
       }
       if (begun && kDx) {
@@ -163,11 +174,13 @@ struct Typed {
   template <int N, bool kTail>
   struct Backward {
     static void run(const Layer* l, const A* x, const A* g, A* dx, T* dw, int32_t tile,
-                    int32_t begin, int32_t end, int64_t first, bool add, int n) {
+                    int32_t begin, int32_t end, int64_t first, bool add, T* row_sums, int n) {
       if (dx) {
-        backward_rows<V, A, I, N, kTail, true>(*l, x, g, dx, dw, tile, begin, end, first, n, add);
+        backward_rows<V, A, I, N, kTail, true>(*l, x, g, dx, dw, row_sums, tile, begin, end, first, n,
+                                             add);
       } else {
-        backward_rows<V, A, I, N, kTail, false>(*l, x, g, dx, dw, tile, begin, end, first, n, add);
+        backward_rows<V, A, I, N, kTail, false>(*l, x, g, dx, dw, row_sums, tile, begin, end, first, n,
+                                             add);
       }
     }
   };
@@ -184,11 +197,12 @@ static void forward_typed(const Layer& l, const void* x, const void* bias, void*
 
 template <class V, class A, class I, class P>
 static void backward_typed(const Layer& l, const void* x, const void* g, void* dx, void* dw,
-                           int32_t tile, int32_t begin, int32_t end, Columns c, bool add) {
+                           void* row_sums, int32_t tile, int32_t begin, int32_t end, Columns c, bool add) {
   using T = typename V::T;
   by_columns<kMaxVectors, Typed<V, A, I, P>::template Backward>(
       c.count, V::lanes, &l, static_cast<const A*>(x), static_cast<const A*>(g),
-      static_cast<A*>(dx), static_cast<T*>(dw), tile, begin, end, c.first, add);
+      static_cast<A*>(dx), static_cast<T*>(dw), tile, begin, end, c.first, add,
+      static_cast<T*>(row_sums));
 }
 
 template <class V, class A>
@@ -225,21 +239,23 @@ static void pack_typed(const A* g, int64_t batch, int32_t first, int32_t last,
 template <class V, class A, int R>
 static void gradient_block(const A* x, int64_t batch, const typename V::T* panel,
                            typename V::T* out) {
-  constexpr int kWide = kMaxVectors / 2;  // vectors of a row that fit beside each other
-  for (int c = 0; c < kPanel; c += kWide * V::lanes) {
-    V a[R][kWide];
-    for (int r = 0; r < R; r++)
-      for (int z = 0; z < kWide; z++) a[r][z] = V::zero();
+  constexpr int N = kMaxVectors / 2;  // vectors of a row that fit beside each other
+  for (int c = 0; c < kPanel; c += N * V::lanes) {
+    V a[R][N];
+    ROWS(r) {
+      EACH(z) a[r][z] = V::zero();
+    }
     for (int64_t b = 0; b < batch; b++) {
-      V p[kWide];
-      for (int z = 0; z < kWide; z++) p[z] = V::load(panel + b * kPanel + c + z * V::lanes);
-      for (int r = 0; r < R; r++) {
+      V p[N];
+      EACH(z) p[z] = V::load(panel + b * kPanel + c + z * V::lanes);
+      ROWS(r) {
         const V w = V::all(widen(x[r * batch + b]));
-        for (int z = 0; z < kWide; z++) a[r][z] = V::fma(w, p[z], a[r][z]);
+        EACH(z) a[r][z] = V::fma(w, p[z], a[r][z]);
       }
     }
-    for (int r = 0; r < R; r++)
-      for (int z = 0; z < kWide; z++) a[r][z].store(out + r * kPanel + c + z * V::lanes);
+    ROWS(r) {
+      EACH(z) a[r][z].store(out + r * kPanel + c + z * V::lanes);
+    }
   }
 }
 
@@ -301,10 +317,10 @@ static void forward(Kind kind, const Layer& l, const void* x, const void* bias, 
 }
 
 static void backward(Kind kind, const Layer& l, const void* x, const void* g, void* dx, void* dw,
-                     int32_t tile, int32_t begin, int32_t end, Columns c, bool add) {
+                     void* row_sums, int32_t tile, int32_t begin, int32_t end, Columns c, bool add) {
 #define CALL(V, A)                                                                             \
-  l.narrow ? backward_typed<V, A, uint8_t, uint16_t>(l, x, g, dx, dw, tile, begin, end, c, add) \
-           : backward_typed<V, A, uint16_t, int32_t>(l, x, g, dx, dw, tile, begin, end, c, add)
+  l.narrow ? backward_typed<V, A, uint8_t, uint16_t>(l, x, g, dx, dw, row_sums, tile, begin, end, c, add) \
+           : backward_typed<V, A, uint16_t, int32_t>(l, x, g, dx, dw, row_sums, tile, begin, end, c, add)
   if (kind == kF32) {
     CALL(F32, float);
   } else if (kind == kF64) {

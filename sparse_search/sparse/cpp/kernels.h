@@ -36,8 +36,9 @@ struct Kernels {
   void (*gate)(Kind, const void* dy, const void* y, void* g, void* db, int64_t batch,
                int32_t begin, int32_t end);
   // dx = W g, if wanted, and dw = x gᵀ on the stored weights, for some rows of inputs.
+  // With `sums`, dx is zero where x is not positive, and its sums over the batch go there.
   void (*backward)(Kind, const Layer&, const void* x, const void* g, void* dx, void* dw,
-                   int32_t tile, int32_t begin, int32_t end, Columns, bool add);
+                   void* sums, int32_t tile, int32_t begin, int32_t end, Columns, bool add);
   // panel[b, c] = g[first + c, b] for 64 columns, those beyond the last zero; then
   // out[r, c] = Σ_b x[r, b] panel[b, c].
   void (*pack)(Kind, const void* g, int64_t batch, int32_t first, int32_t last, void* panel);

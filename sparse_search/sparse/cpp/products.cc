@@ -45,7 +45,11 @@ struct Rows {
   int32_t tile, begin, end;
 };
 
-int64_t parts_of(int64_t tiles) { return (kUnits + tiles - 1) / tiles; }
+// How many a tile's rows are divided into: not so many that a part has too few of them
+// for the rows that it reads to be read again.
+int64_t parts_of(int64_t tiles, int64_t rows) {
+  return std::clamp<int64_t>((kUnits + tiles - 1) / tiles, 1, std::max<int64_t>(rows / 4, 1));
+}
 
 Rows rows_of(int64_t unit, int64_t parts, int32_t size, int32_t tile) {
   const int32_t number = unit / parts, part = unit % parts;
@@ -75,7 +79,7 @@ ffi::Error Forward(ffi::ThreadPool pool, Any out_ptr, Any ins, Any perm, Any val
   l.perm = perm.untyped_data();
   l.values = values.untyped_data();
   const int32_t most = kernels().columns(*kind);
-  const int64_t blocks = (l.batch + most - 1) / most, parts = parts_of(l.tiles_out);
+  const int64_t blocks = (l.batch + most - 1) / most, parts = parts_of(l.tiles_out, std::min(l.out, l.tile_out));
   const int64_t units = l.tiles_out * parts;
   parallel_for(pool, units * blocks, [&](int64_t u) {
     const Rows r = rows_of(u % units, parts, l.out, l.tile_out);
@@ -85,13 +89,29 @@ ffi::Error Forward(ffi::ThreadPool pool, Any out_ptr, Any ins, Any perm, Any val
   return ffi::Error::Success();
 }
 
-ffi::Error Backward(ffi::ThreadPool pool, Any in_ptr, Any outs, Any values, Any x, Any y, Any dy,
-                    Out dx, Out dw, Out db, Out g, int64_t tile_in, int64_t tile_out, bool relu,
-                    bool need_dx) {
+// The gradient of a layer's output where its ReLU lets it through, and of its bias.
+ffi::Error Gate(ffi::ThreadPool pool, Any y, Any dy, Out g, Out db, bool relu) {
+  auto kind = kind_of(dy.element_type());
+  if (!kind || dy.dimensions().size() != 2 || y.element_count() != dy.element_count())
+    return ffi::Error::InvalidArgument("activations must be float matrices");
+  const int64_t rows = dy.dimensions()[0], groups = std::min<int64_t>(kUnits, rows);
+  if (!relu && g->untyped_data() != dy.untyped_data())
+    std::memcpy(g->untyped_data(), dy.untyped_data(), g->size_bytes());
+  parallel_for(pool, groups, [&](int64_t u) {
+    kernels().gate(*kind, dy.untyped_data(), relu ? y.untyped_data() : nullptr,
+                   g->untyped_data(), db->untyped_data(), dy.dimensions()[1],
+                   rows * u / groups, rows * (u + 1) / groups);
+  });
+  return ffi::Error::Success();
+}
+
+ffi::Error Backward(ffi::ThreadPool pool, Any in_ptr, Any outs, Any values, Any x, Any g, Out dx,
+                    Out dw, Out sums, int64_t tile_in, int64_t tile_out, bool need_dx,
+                    bool gated) {
   auto kind = kind_of(x.element_type());
   if (!kind || x.dimensions().size() != 2)
     return ffi::Error::InvalidArgument("activations must be float matrices");
-  Layer l = layer_of(x.dimensions()[0], dy.dimensions()[0], tile_in, tile_out);
+  Layer l = layer_of(x.dimensions()[0], g.dimensions()[0], tile_in, tile_out);
   l.batch = x.dimensions()[1];
   l.narrow = outs.element_type() == ffi::DataType::U8;
   if (in_ptr.element_count() != pointers(l, l.tile_in))
@@ -99,29 +119,20 @@ ffi::Error Backward(ffi::ThreadPool pool, Any in_ptr, Any outs, Any values, Any 
   l.in_ptr = static_cast<const int32_t*>(in_ptr.untyped_data());
   l.outs = outs.untyped_data();
   l.values = values.untyped_data();
-  const void* gated = relu ? g->untyped_data() : dy.untyped_data();
-  const int64_t groups = std::min<int64_t>(kUnits, l.out);
-  const Phase gate{groups, [&](int64_t u) {
-    kernels().gate(*kind, dy.untyped_data(), relu ? y.untyped_data() : nullptr,
-                   g->untyped_data(), db->untyped_data(), l.batch, l.out * u / groups,
-                   l.out * (u + 1) / groups);
-  }};
-  const int32_t most = kernels().columns(*kind);
-  const int64_t blocks = (l.batch + most - 1) / most, parts = parts_of(l.tiles_in);
-  const Phase products{l.tiles_in * parts, [&](int64_t u) {
-    const Rows r = rows_of(u, parts, l.in, l.tile_in);
-    for (int64_t block = 0; block < blocks; block++)
-      kernels().backward(*kind, l, x.untyped_data(), gated,
-                         need_dx ? dx->untyped_data() : nullptr, dw->untyped_data(), r.tile,
-                         r.begin, r.end, columns_of(block, most, l.batch), block > 0);
-  }};
   const int64_t nnz = l.in_ptr[in_ptr.element_count() - 1];
   const size_t weight = *kind == kF64 ? 8 : 4;
   std::memset(static_cast<char*>(dw->untyped_data()) + nnz * weight, 0,
               (dw->element_count() - nnz) * weight);
-  if (!relu && g->untyped_data() != gated)
-    std::memcpy(g->untyped_data(), gated, g->size_bytes());
-  parallel(pool, {gate, products});
+  const int32_t most = kernels().columns(*kind);
+  const int64_t blocks = (l.batch + most - 1) / most, parts = parts_of(l.tiles_in, std::min(l.in, l.tile_in));
+  parallel_for(pool, l.tiles_in * parts, [&](int64_t u) {
+    const Rows r = rows_of(u, parts, l.in, l.tile_in);
+    for (int64_t block = 0; block < blocks; block++)
+      kernels().backward(*kind, l, x.untyped_data(), g.untyped_data(),
+                         need_dx ? dx->untyped_data() : nullptr, dw->untyped_data(),
+                         gated ? sums->untyped_data() : nullptr, r.tile, r.begin, r.end,
+                         columns_of(block, most, l.batch), block > 0);
+  });
   return ffi::Error::Success();
 }
 
@@ -141,6 +152,15 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(SparseSearchForward, Forward,
                                   .Attr<int64_t>("tile_out")
                                   .Attr<bool>("relu"));
 
+XLA_FFI_DEFINE_HANDLER_SYMBOL(SparseSearchGate, Gate,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Any>()  // y
+                                  .Arg<Any>()  // dy
+                                  .Ret<Any>()  // g
+                                  .Ret<Any>()  // db
+                                  .Attr<bool>("relu"));
+
 XLA_FFI_DEFINE_HANDLER_SYMBOL(SparseSearchBackward, Backward,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
@@ -148,16 +168,14 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(SparseSearchBackward, Backward,
                                   .Arg<Any>()  // outs
                                   .Arg<Any>()  // values
                                   .Arg<Any>()  // x
-                                  .Arg<Any>()  // y
-                                  .Arg<Any>()  // dy
+                                  .Arg<Any>()  // g
                                   .Ret<Any>()  // dx
                                   .Ret<Any>()  // dw
-                                  .Ret<Any>()  // db
-                                  .Ret<Any>()  // g
+                                  .Ret<Any>()  // sums
                                   .Attr<int64_t>("tile_in")
                                   .Attr<int64_t>("tile_out")
-                                  .Attr<bool>("relu")
-                                  .Attr<bool>("need_dx"));
+                                  .Attr<bool>("need_dx")
+                                  .Attr<bool>("gated"));
 
 }  // namespace sparse_search
 

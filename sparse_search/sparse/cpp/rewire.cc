@@ -10,7 +10,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <mutex>
+#include <numeric>
 #include <unordered_set>
 #include <vector>
 
@@ -23,7 +23,8 @@ namespace {
 
 enum Growth { kRandom, kGradient, kSampledGradient };
 
-constexpr int64_t kChunk = 1 << 14;  // of entries or ranks that a thread takes at a time
+constexpr int64_t kChunk = 1 << 14;  // ranks that a thread takes at a time
+constexpr int64_t kFew = 1 << 15;    // words that are ordered without counting them first
 constexpr int kPanel = 64;           // columns of the gradient that are made together
 constexpr int kRows = 48;            // and rows
 constexpr int kAhead = 32;           // positions that are looked up together
@@ -116,30 +117,38 @@ void mark_largest(ffi::ThreadPool& pool, const std::vector<U>& words, int64_t k,
     std::fill(chosen.begin(), chosen.end(), 1);
     return;
   }
-  // The bin of the leading bits in which the threshold lies, then the few in that bin.
-  constexpr int kShift = 8 * sizeof(U) - 16;
-  std::vector<int64_t> histogram(1 << 16);
-  const int64_t chunks = (n + kChunk - 1) / kChunk;
-  std::mutex mutex;
-  const int64_t parts = std::min<int64_t>(chunks, 8);
-  parallel_for(pool, parts, [&](int64_t p) {
-    std::vector<uint32_t> mine(1 << 16);
-    for (int64_t i = n * p / parts; i < n * (p + 1) / parts; i++) mine[words[i] >> kShift]++;
-    std::lock_guard<std::mutex> lock(mutex);
-    for (size_t b = 0; b < mine.size(); b++) histogram[b] += mine[b];
-  });
-  int64_t above = 0, bin = (1 << 16) - 1;
-  while (above + histogram[bin] < k) above += histogram[bin--];
-  std::vector<std::vector<int64_t>> within(parts);
-  parallel_for(pool, parts, [&](int64_t p) {
-    for (int64_t i = n * p / parts; i < n * (p + 1) / parts; i++) {
-      const int64_t b = words[i] >> kShift;
-      chosen[i] = b > bin;
-      if (b == bin) within[p].push_back(i);
-    }
-  });
+  int64_t above = 0;
   std::vector<int64_t> inside;
-  for (const auto& part : within) inside.insert(inside.end(), part.begin(), part.end());
+  if (n < kFew) {
+    inside.resize(n);
+    std::iota(inside.begin(), inside.end(), 0);
+  } else {
+    // The bin of the leading bits in which the threshold lies, then those in that bin.
+    constexpr int kShift = 8 * sizeof(U) - 16;
+    const int64_t parts = std::clamp<int64_t>(n / kFew, 1, 8);
+    std::vector<std::vector<uint32_t>> histograms(parts);
+    parallel_for(pool, parts, [&](int64_t p) {
+      histograms[p].resize(1 << 16);
+      for (int64_t i = n * p / parts; i < n * (p + 1) / parts; i++)
+        histograms[p][words[i] >> kShift]++;
+    });
+    const auto number = [&](int64_t bin) {
+      int64_t sum = 0;
+      for (const auto& one : histograms) sum += one[bin];
+      return sum;
+    };
+    int64_t bin = (1 << 16) - 1;
+    for (int64_t more; above + (more = number(bin)) < k; bin--) above += more;
+    std::vector<std::vector<int64_t>> within(parts);
+    parallel_for(pool, parts, [&](int64_t p) {
+      for (int64_t i = n * p / parts; i < n * (p + 1) / parts; i++) {
+        const int64_t b = words[i] >> kShift;
+        chosen[i] = b > bin;
+        if (b == bin) within[p].push_back(i);
+      }
+    });
+    for (const auto& part : within) inside.insert(inside.end(), part.begin(), part.end());
+  }
   const int64_t left = k - above;
   std::nth_element(inside.begin(), inside.begin() + (left - 1), inside.end(),
                    [&](int64_t a, int64_t b) { return words[a] > words[b]; });
