@@ -164,12 +164,15 @@ def _layer(mask: Any, first: Any, ever: Any) -> topology.LayerTopology:
 def _connections(mask: Any) -> topology.Layer:
     if not isinstance(mask, Tiled):
         return topology.of_mask(mask)
-    ones = mask.stored.astype(jnp.float32)
-    return topology.Layer(
-        mask.shape,
-        lambda x: product(mask, ones, jnp.zeros(mask.shape[1]), x[:, None])[:, 0],
-        lambda y: transposed(mask, ones, y[:, None])[:, 0],
-    )
+
+    def forward(x: Array) -> Array:
+        ones, none = mask.stored.astype(x.dtype), jnp.zeros(mask.shape[1], x.dtype)
+        return product(mask, ones, none, x[:, None])[:, 0]
+
+    def backward(y: Array) -> Array:
+        return transposed(mask, mask.stored.astype(y.dtype), y[:, None])[:, 0]
+
+    return topology.Layer(mask.shape, forward, backward)
 
 
 def _norms(masks: Masks, grads: Params) -> tuple[Float[Array, ""], Float[Array, ""]]:

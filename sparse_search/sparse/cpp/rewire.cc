@@ -261,8 +261,8 @@ struct Rewire {
     const Layer& l = old.l;
     const int64_t panels = (l.out + kPanel - 1) / kPanel;
     std::vector<Candidates> found(panels);
-    // The least number above 0, so that what has no gradient never reaches it.
-    const T least = threshold > 0 ? threshold : std::numeric_limits<T>::denorm_min();
+    // What has no gradient never reaches the least number that is not flushed to zero.
+    const T least = std::max(threshold, std::numeric_limits<T>::min());
     parallel_for(pool, panels, [&](int64_t p) {
       std::vector<T> panel(l.batch * kPanel), block(kRows * kPanel);
       std::vector<int32_t> where(kRows * kPanel + 16);
@@ -276,6 +276,7 @@ struct Rewire {
         for (int32_t i = 0; i < n; i++) {
           const Position at{static_cast<uint32_t>(row + where[i] / kPanel),
                             static_cast<uint32_t>(first + where[i] % kPanel)};
+          if (!old.inside(at)) continue;  // the last panel may be wider than the layer
           const int64_t place = old.find(at);
           if (stays(place)) continue;
           found[p].entries.push_back({at, static_cast<int32_t>(place)});

@@ -1,0 +1,183 @@
+"""Compressed layers are trained as masked ones are: the same masks, to the entry."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from sparse_search import algorithms, trees
+from sparse_search.algorithms import grow_prune
+from sparse_search.algorithms.compressed import reason_against
+from sparse_search.masks.patterns import by_name
+from sparse_search.sparse import formats, native
+from sparse_search.sparse.layers import Dense
+from sparse_search.train import rounds
+
+EVERY, BATCH = 5, 16
+SIZES = (30, 40, 50, 6)
+COUNTS = {"Dense_0": 150, "Dense_1": 300, "Dense_2": 90}
+SPARSE = {f"params/{layer}/kernel": count for layer, count in COUNTS.items()}
+
+# Every algorithm that says it can be, with all options that it can have then.
+CAN = {
+    "static": {},
+    "set": {},
+    "set, cosine": {"schedule": "cosine"},
+    "rigl": {},
+    "rigl, candidates": {"candidates": 1.5},
+}
+
+
+class Net(nn.Module):
+    """An MLP in float64."""
+
+    @nn.compact
+    def __call__(self, x):
+        x = x.reshape(len(x), -1).astype(jnp.float64)
+        for width in SIZES[1:-1]:
+            x = Dense(width, relu=True, param_dtype=jnp.float64)(x, wait=True)
+        return Dense(SIZES[-1], param_dtype=jnp.float64)(x)
+
+
+def constructor(name):
+    return algorithms.CONSTRUCTORS[name.split(",")[0]]
+
+
+def trained(name, rooms, rewires=5):
+    """Masks, dense parameters and optimizer states after every round."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (200, SIZES[0]), np.uint8)
+    images[:, :4] = 0  # inputs without a gradient, as in MNIST's margins
+    examples = rounds.Examples(
+        jnp.asarray(images), jnp.asarray(rng.integers(0, SIZES[-1], 200))
+    )
+    spec = rounds.Spec(
+        model=Net(),
+        algorithm=lambda fraction, until, **_: algorithms.complete(
+            functools.partial(constructor(name), **CAN[name]),
+            drop_fraction=fraction,
+            until=until,
+        ),
+        optimizer=lambda rate, decay, steps: optax.sgd(rate, momentum=0.9),
+        round_steps=EVERY,
+        scale=255.0,
+        rooms=rooms,
+    )
+    train = rounds.make_train(spec)
+    shapes = train.shapes(examples)
+    counts = jax.tree_util.tree_map_with_path(
+        lambda path, _: SPARSE.get(trees.name(path)), shapes
+    )
+    steps = EVERY * rewires
+    hyper = rounds.Hyper(0, 0.1, 0.0, 0.4, steps, steps + 1, counts)
+    rows = jax.random.randint(jax.random.key(1), (rewires, EVERY, BATCH), 0, 200)
+    state = jax.jit(train.init)(hyper, train.weights(0, examples), rows[0, 0], examples)
+    run = jax.jit(train.round)
+    seen = [dense(state.train)]
+    for batch in rows:
+        state, metrics = run(hyper, state, batch, jnp.arange(50), examples)
+        seen.append((*dense(state.train), metrics))
+    return seen
+
+
+def dense(state):
+    """Masks and parameters, with the momentum, as arrays by name."""
+    masks = trees.named_leaves(state.sparse.masks)
+    params = trees.named_leaves(state.params)
+    momentum = trees.named_leaves(state.opt_state[0].trace)
+    found = {}
+    for name in SPARSE:
+        if isinstance(masks[name], formats.Tiled):
+            for tree in (params, momentum):
+                tree[name] = formats.to_dense(masks[name], tree[name])
+            found[name] = formats.to_mask(masks[name])
+        else:
+            found[name] = masks[name]
+    return found, params, momentum
+
+
+@functools.cache
+def masked(name):
+    with jax.enable_x64(True):
+        return trained(name, ())
+
+
+ROOMS = {
+    "all layers": tuple((layer, count + 7) for layer, count in SPARSE.items()),
+    "the middle one": (("params/Dense_1/kernel", 320),),
+}
+
+
+@pytest.mark.parametrize("kernel", [True, False], ids=["kernel", "dense"])
+@pytest.mark.parametrize("rooms", ROOMS)
+@pytest.mark.parametrize("name", CAN)
+def test_the_same_masks_and_weights(name, rooms, kernel, monkeypatch):
+    if kernel and not native.usable():
+        pytest.skip("the kernel was not built here")
+    if not kernel:
+        if rooms != "all layers" or name == "set, cosine":
+            pytest.skip("seen with the kernel")
+        monkeypatch.setattr(native, "usable", lambda: False)
+    with jax.enable_x64(True):
+        ours = trained(name, ROOMS[rooms])
+    for (mask, params, momentum, *metrics), expected in zip(
+        ours, masked(name), strict=True
+    ):
+        for layer, count in SPARSE.items():
+            np.testing.assert_array_equal(mask[layer], expected[0][layer])
+            assert int(mask[layer].sum()) == count
+        for one, other in ((params, expected[1]), (momentum, expected[2])):
+            for leaf, value in one.items():
+                np.testing.assert_allclose(value, other[leaf], 1e-9, 1e-11)
+        if metrics:
+            check_metrics(metrics[0], expected[3])
+
+
+def check_metrics(ours, theirs):
+    """All that a round reports is the same, but for what is not known."""
+    unknown = {"turnover", "exploration"}
+    for one, other in zip(ours[:4], theirs[:4], strict=True):
+        np.testing.assert_allclose(one, other, 1e-5)
+    one, other = ours.topology._asdict(), theirs.topology._asdict()
+    layers = one.pop("layers"), other.pop("layers")
+    pairs = [(one, other)]
+    pairs += [(layers[0][k]._asdict(), layers[1][k]._asdict()) for k in layers[1]]
+    for found, expected in pairs:
+        for name, value in expected.items():
+            if found[name] is None:
+                assert name in unknown
+            else:
+                np.testing.assert_allclose(found[name], value, 1e-5, 1e-6)
+
+
+def test_who_can_be_compressed():
+    made = {n: algorithms.complete(c) for n, c in algorithms.CONSTRUCTORS.items()}
+    can = {name for name, algorithm in made.items() if not reason_against(algorithm)}
+    assert can == {name.split(",")[0] for name in CAN}
+
+
+@pytest.mark.parametrize(
+    "make, reason",
+    [
+        (algorithms.snfs(), "does more than to exchange"),
+        (algorithms.rigl(every=9, batches=3), "does more than to exchange"),
+        (algorithms.rigl(pattern=by_name("2:4")), "has the pattern '2:4'"),
+        (algorithms.set_(new="random"), "gives new weights a value (random)"),
+    ],
+)
+def test_who_cannot_and_why(make, reason):
+    assert reason in reason_against(algorithms.complete(make))
+
+
+def test_other_scores_are_not_taken_for_magnitudes():
+    algorithm = algorithms.complete(algorithms.CONSTRUCTORS["rigl"])
+    exchange = algorithm.exchange
+    grow = exchange.grow._replace(score=grow_prune.magnitude)
+    other = algorithm._replace(exchange=exchange._replace(grow=grow))
+    assert "score of its own" in reason_against(other)
+    other = algorithm._replace(exchange=exchange._replace(keep=grow_prune.steepness))
+    assert "other than their magnitude" in reason_against(other)
