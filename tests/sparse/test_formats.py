@@ -26,7 +26,9 @@ def test_masks_and_csr_come_back_as_they_were(shape, density, seed):
     same, values = formats.from_csr(matrix, int(mask.sum()) + 3)
     back = formats.to_csr(same, values)
     assert (back != matrix).nnz == 0 and back.nnz == matrix.nnz
-    for one, other in zip(jax.tree.leaves(topology), jax.tree.leaves(same), strict=True):
+    for one, other in zip(
+        jax.tree.leaves(topology), jax.tree.leaves(same), strict=True
+    ):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(
         formats.to_dense(same, jnp.asarray(values)), matrix.toarray().astype(np.float32)

@@ -117,7 +117,9 @@ def test_the_same_bits_every_time(form):
 
     first = jax.tree.leaves(run(layer.values, x))
     for _ in range(5):
-        for one, other in zip(first, jax.tree.leaves(run(layer.values, x)), strict=True):
+        for one, other in zip(
+            first, jax.tree.leaves(run(layer.values, x)), strict=True
+        ):
             assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
 
 

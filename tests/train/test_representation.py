@@ -1,0 +1,227 @@
+"""Compressed layers in the commands: chosen, resumed, recorded, kept."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.sparse
+from commands import CONFIGS, lines, ok, run, without_times
+
+from sparse_search.config import freeze
+from sparse_search.data.digits import load
+from sparse_search.errors import Impossible, UserError
+from sparse_search.search.space import population
+from sparse_search.sparse import native
+from sparse_search.train import representation, results, single, trials
+from sparse_search.train.stopped import Stopped
+
+FIELDS = {
+    "model": {"width": 64},
+    "sparsity": {"rewire_every": 10, "density": 0.2},
+    "steps": 60,
+    "checkpoint_every": 2,
+    "optimizer": {"learning_rate": 0.05},
+}
+
+
+def config(kind="compressed", **changes):
+    made = freeze({**FIELDS, "representation": kind})
+    return dataclasses.replace(made, **changes)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A masked run, and the same one compressed."""
+    folder = tmp_path_factory.mktemp("runs")
+    return {
+        kind: (folder / kind, single.train(config(kind), folder / kind))
+        for kind in ("masked", "compressed")
+    }
+
+
+def test_the_records_are_those_of_the_masked_run(runs):
+    (masked, theirs), (compressed, ours) = runs.values()
+    assert (theirs["representation"], ours["representation"]) == (
+        "masked",
+        "compressed",
+    )
+    same = ("trial", "nnz", "parameters", "train_flops", "inference_flops", "steps")
+    assert {k: ours[k] for k in same} == {k: theirs[k] for k in same}
+    np.testing.assert_allclose(ours["valid_loss"], theirs["valid_loss"], rtol=0.02)
+    rounds = lines(compressed / "rounds.jsonl")
+    expected = lines(masked / "rounds.jsonl")
+    for one, other in zip(rounds, expected, strict=True):
+        assert one["nnz"] == other["nnz"] and one["grown"] == other["grown"]
+        assert one.keys() == other.keys()
+    assert sum(one["grown"] for one in rounds) > 100
+
+
+def test_the_network_is_kept(runs):
+    workdir, record = runs["compressed"]
+    found = results.load(workdir / "results" / f"{record['trial']}.npz")
+    assert sum(mask.sum() for mask in found.masks.values()) == record["nnz"]
+    for name, mask in found.masks.items():
+        assert mask.shape == found.params[name].shape
+        assert not found.params[name][~mask].any()
+    masked, theirs = runs["masked"]
+    other = results.load(masked / "results" / f"{theirs['trial']}.npz")
+    agree = [(found.masks[k] == other.masks[k]).mean() for k in other.masks]
+    assert min(agree) > 0.9  # not all: float32 may order scores differently
+
+
+def test_a_layer_too_large_to_be_dense_is_a_matrix_of_scipy(tmp_path):
+    matrix = scipy.sparse.csr_array(
+        (np.ones(3, "f"), ([0, 5, 99_999], [7, 0, 9_999])), shape=(100_000, 10_000)
+    )
+    made = results.Result({"k": matrix, "b": np.zeros(3)}, {})
+    results.save(tmp_path / "one.npz", made)
+    found = results.load(tmp_path / "one.npz")
+    assert (found.params["k"] != matrix).nnz == 0 and not found.masks
+    assert results.stored(found, "k").sum() == 3
+
+
+def test_a_stopped_run_ends_with_the_same_bits(runs, tmp_path):
+    whole, record = runs["compressed"]
+    for rounds in (3, 2):
+        seen = []
+
+        def stop(seen=seen, rounds=rounds):
+            seen.append(0)
+            return len(seen) == rounds
+
+        with pytest.raises(Stopped):
+            single.train(config(), tmp_path, should_stop=stop)
+    assert single.train(config(), tmp_path) | {"wall_seconds": 0} == record | {
+        "wall_seconds": 0
+    }
+    for journal in ("rounds.jsonl", "trials.jsonl"):
+        one, other = (without_times(lines(f / journal)) for f in (whole, tmp_path))
+        assert one == other
+    name = f"results/{record['trial']}.npz"
+    with np.load(whole / name) as one, np.load(tmp_path / name) as other:
+        for key in one.files:
+            assert one[key].tobytes() == other[key].tobytes()
+
+
+def test_a_search_of_compressed_networks(tmp_path):
+    arguments = (
+        f"--config={CONFIGS / 'digits_map.py'}:smoke",
+        "--config.representation=compressed",
+        "--config.space.widths=(32,)",
+        "--config.space.seeds=(0,)",
+        "--config.steps=40",
+        f"--workdir={tmp_path}",
+    )
+    ok("search", *arguments)
+    found = lines(tmp_path / "trials.jsonl")
+    kinds = {(r["structure"] == "small_dense", r["representation"]) for r in found}
+    assert kinds == {(True, "masked"), (False, "compressed")}
+    assert {record["status"] for record in found} <= {"done", "collapsed"}
+    plan = lines(tmp_path / "plan.jsonl")
+    rooms = [t["rooms"] for c in plan for t in c["trials"] if t["method"] != "dense"]
+    assert rooms and all(rooms)
+    # A trial repeats with the same bits as in the search.
+    one = next(record for record in found if record["method"] == "rigl")
+    ok("train", f"--from={tmp_path}:{one['trial']}", f"--workdir={tmp_path}-one")
+    (again,) = lines(f"{tmp_path}-one/trials.jsonl")
+    assert again["valid_loss"] == one["valid_loss"]
+
+
+def dataset():
+    return load("")
+
+
+def test_auto_takes_the_layers_that_are_faster(monkeypatch):
+    asked = []
+
+    def faster(shape, capacity, batch):
+        asked.append((shape, capacity, batch))
+        return shape[0] == 500
+
+    monkeypatch.setattr(representation, "faster", faster)
+    monkeypatch.setattr(native, "usable", lambda: True)
+    wide = freeze(wide_fields())
+    trial = trials.single_trial(wide, dataset())
+    chosen = representation.resolve(wide, dataset(), trial)
+    names = ["params/Dense_1/kernel", "params/Dense_2/kernel"]
+    assert [name for name, _ in chosen.rooms] == names
+    counts = dict(trial.counts)
+    assert all(counts[name] <= room for name, room in chosen.rooms)
+    assert ((64, 500), 3072, 128) in asked
+    assert chosen.name == trial.name and chosen.group != trial.group
+    # Not worth a measurement, and what cannot be.
+    asked.clear()
+    for changed in (
+        freeze({**wide_fields(), "steps": 100}),
+        freeze({**wide_fields(), "sparsity": {"method": "snfs"}}),
+        freeze({**wide_fields(), "sparsity": {"method": "dense"}}),
+        freeze({**wide_fields(), "optimizer": {"name": "adafactor", "options": {}}}),
+        freeze({**wide_fields(), "representation": "masked"}),
+    ):
+        trial = trials.single_trial(changed, dataset())
+        assert representation.resolve(changed, dataset(), trial).rooms == ()
+    assert not asked
+
+
+def wide_fields():
+    sparsity = {"density": 0.1, "allocation": "uniform"}
+    return {"model": {"width": 500}, "sparsity": sparsity}
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"sparsity": {"method": "snfs"}}, "'snfs' does more than to exchange weights"),
+        ({"sparsity": {"pattern": "n:4", "density": 0.5}}, "has the pattern 'n:4'"),
+        (
+            {"optimizer": {"name": "adafactor", "options": {}}},
+            "the optimizer 'adafactor' looks at more of a weight",
+        ),
+    ],
+)
+def test_what_cannot_be_compressed_is_refused(fields, message):
+    made = freeze({**fields, "representation": "compressed"})
+    trial = trials.single_trial(made, dataset())
+    with pytest.raises(Impossible, match=message):
+        representation.resolve(made, dataset(), trial)
+
+
+def test_in_a_search_it_is_skipped_with_the_reason():
+    fields = {"methods": ("rigl", "snfs"), "budgets": (1000,)}
+    made = freeze({"space": fields, "representation": "compressed"})
+    found = population(made, dataset())
+    assert {trial.method for trial in found.trials} == {"rigl"}
+    (skipped,) = found.skipped
+    assert "snfs" in skipped.name and "does more than" in skipped.reason
+
+
+def test_a_wrong_name_is_refused_with_the_right_ones():
+    with pytest.raises(UserError, match="auto, masked, compressed.*'compressed'"):
+        representation.check(config("compresed"))
+    status, _, err = run(
+        "train",
+        f"--config={CONFIGS / 'digits_map.py'}",
+        "--config.representation=sparse",
+        "--workdir=/nonexistent",
+    )
+    assert status == 2 and "config.representation" in err
+
+
+@pytest.mark.parametrize(
+    "name, options, expected",
+    [
+        ("sgd", {"momentum": 0.9}, True),
+        ("adamw", {}, True),
+        ("lion", {}, True),
+        ("adafactor", {}, False),
+    ],
+)
+def test_elementwise_optimizers_are_known_by_what_they_do(name, options, expected):
+    made = freeze({"optimizer": {"name": name, "options": options}})
+    assert representation.elementwise(made) == expected
+
+
+def test_faster_is_an_answer():
+    if not native.usable():
+        pytest.skip("the kernel was not built here")
+    assert representation.faster((300, 200), 600, 32) in (True, False)
