@@ -345,7 +345,8 @@ def main() -> None:
             ratio = [a / b for a, b in zip(base, of_name, strict=True)]
             print(
                 f"  {name:24}{statistics.median(of_name):8.2f}"
-                f"{statistics.median(ratio):16.2f}  [{min(ratio):.2f}, {max(ratio):.2f}]",
+                f"{statistics.median(ratio):16.2f}  "
+                f"[{min(ratio):.2f}, {max(ratio):.2f}]",
                 flush=True,
             )
 

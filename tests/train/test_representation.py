@@ -147,7 +147,7 @@ def test_auto_takes_the_layers_that_are_faster(monkeypatch):
     assert [name for name, _ in chosen.rooms] == names
     counts = dict(trial.counts)
     assert all(counts[name] <= room for name, room in chosen.rooms)
-    assert ((64, 500), 3072, 128) in asked
+    assert ((64, 500), 3328, 128) in asked
     assert chosen.name == trial.name and chosen.group != trial.group
     # Not worth a measurement, and what cannot be.
     asked.clear()
@@ -172,7 +172,7 @@ def wide_fields():
     "fields, message",
     [
         ({"sparsity": {"method": "snfs"}}, "'snfs' does more than to exchange weights"),
-        ({"sparsity": {"pattern": "n:4", "density": 0.5}}, "has the pattern 'n:4'"),
+        ({"sparsity": {"pattern": "block2x2"}}, "has the pattern 'block2x2'"),
         (
             {"optimizer": {"name": "adafactor", "options": {}}},
             "the optimizer 'adafactor' looks at more of a weight",
