@@ -51,9 +51,8 @@ def round_keys(key: Key, over: Domain) -> UInt[Array, " rounds"]:
     return words(key, 2 * _pairs(over.half))
 
 
-def _in_pairs(key: Key, over: Domain) -> list[tuple[Array, Array]]:
-    numbers = round_keys(key, over)
-    return [(numbers[i], numbers[i + 1]) for i in range(0, len(numbers), 2)]
+def _in_pairs(keys: UInt[Array, " rounds"]) -> list[tuple[Array, Array]]:
+    return [(keys[i], keys[i + 1]) for i in range(0, len(keys), 2)]
 
 
 def _shift_left(x: Array, bits: int) -> Array:
@@ -69,6 +68,16 @@ def rank(
     key: Key, row: UInt[Array, "*s"], column: UInt[Array, "*s"], over: Domain
 ) -> tuple[UInt[Array, "*s"], UInt[Array, "*s"]]:
     """The rank of positions, as a pair (high, low) of words of `over.half` bits."""
+    return rank_with(round_keys(key, over), row, column, over)
+
+
+def rank_with(
+    keys: UInt[Array, " rounds"],
+    row: UInt[Array, "*s"],
+    column: UInt[Array, "*s"],
+    over: Domain,
+) -> tuple[UInt[Array, "*s"], UInt[Array, "*s"]]:
+    """The same, with what `round_keys` made of the key."""
     half, bits = over.half, over.column
     word = np.uint32((1 << half) - 1)
     if bits >= half:
@@ -77,7 +86,7 @@ def rank(
     else:
         high = _shift_right(row, half - bits)
         low = (_shift_left(row, bits) | column) & word
-    for first, second in _in_pairs(key, over):
+    for first, second in _in_pairs(keys):
         high = high ^ (mix(low + first) & word)
         low = low ^ (mix(high + second) & word)
     return high, low
@@ -93,7 +102,7 @@ def position(
     """
     half, bits = over.half, over.column
     word = np.uint32((1 << half) - 1)
-    for first, second in reversed(_in_pairs(key, over)):
+    for first, second in reversed(_in_pairs(round_keys(key, over))):
         low = low ^ (mix(high + second) & word)
         high = high ^ (mix(low + first) & word)
     if bits >= half:

@@ -18,15 +18,15 @@ class LayerTopology(NamedTuple):
 
     Attributes:
         nnz: stored weights.
-        kept: those of them that were stored at the start, too; None if not known.
-        explored: entries that were stored at some time; None if not known.
+        kept: those of them that were stored at the start, too.
+        explored: entries that were stored at some time.
         fan_in_spread: standard deviation over mean of the inputs of a neuron.
         fan_out_spread: likewise of the neurons that an input goes to.
     """
 
     nnz: Int[Array, ""]
-    kept: Int[Array, ""] | None
-    explored: Int[Array, ""] | None
+    kept: Int[Array, ""]
+    explored: Int[Array, ""]
     fan_in_spread: Float[Array, ""]
     fan_out_spread: Float[Array, ""]
 

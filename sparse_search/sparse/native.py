@@ -20,6 +20,7 @@ _HANDLERS = (
     "SparseSearchGate",
     "SparseSearchBackward",
     "SparseSearchRewire",
+    "SparseSearchCensus",
 )
 
 

@@ -213,7 +213,7 @@ def make_train(spec: Spec) -> Train:
             params = Beginning(shapes(examples), existing(hyper.seed, examples))
         params, sparse = algorithm.init(key, params, hyper.counts)
         state = begin(params, sparse, algorithm, optimizer)
-        return RunState(state, watch.begin(sparse.masks))
+        return RunState(state, watch.begin(key, sparse.masks))
 
     def gradient(
         hyper: Hyper,

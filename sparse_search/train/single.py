@@ -162,6 +162,5 @@ class _Board:
                     )
             for layer, values in record["layers"].items():
                 for name in ("nnz", "density", "exploration", "fan_in_spread"):
-                    if values[name] is not None:
-                        tag = f"{name}/{layer}"
-                        self._writer.add_scalar(tag, values[name], record["step"])
+                    tag = f"{name}/{layer}"
+                    self._writer.add_scalar(tag, values[name], record["step"])

@@ -1,6 +1,5 @@
 """The metrics of a round that are about its topology."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,23 +9,23 @@ from sparse_search import trees
 from sparse_search.algorithms.base import Info
 from sparse_search.masks import topology
 from sparse_search.masks.allocations import natural
-from sparse_search.sparse import formats
+from sparse_search.sparse import census, formats
 from sparse_search.sparse.formats import Tiled
 from sparse_search.sparse.layers import TAPS
 from sparse_search.sparse.products import product, transposed
-from sparse_search.types import Array, Float, Int, Masks, Params
+from sparse_search.types import Array, Float, Int, Key, Masks, Params
 
 
 class Watch(NamedTuple):
-    """What is remembered of masks.
+    """What is remembered of masks; of compressed layers, what `sparse.census` tells.
 
     Attributes:
         first: as they were at the start.
         ever: entries that were stored at some time.
     """
 
-    first: Masks
-    ever: Masks
+    first: Any
+    ever: Any
 
 
 class LayerMetrics(NamedTuple):
@@ -48,8 +47,8 @@ class LayerMetrics(NamedTuple):
     density: Float[Array, ""]
     dropped: Int[Array, ""]
     grown: Int[Array, ""]
-    turnover: Float[Array, ""] | None
-    exploration: Float[Array, ""] | None
+    turnover: Float[Array, ""]
+    exploration: Float[Array, ""]
     fan_in_spread: Float[Array, ""]
     fan_out_spread: Float[Array, ""]
 
@@ -74,8 +73,8 @@ class TopologyMetrics(NamedTuple):
     nnz: Int[Array, ""]
     dropped: Int[Array, ""]
     grown: Int[Array, ""]
-    turnover: Float[Array, ""] | None
-    exploration: Float[Array, ""] | None
+    turnover: Float[Array, ""]
+    exploration: Float[Array, ""]
     effective_parameters: Int[Array, ""] | None
     dead_neurons: Int[Array, ""] | None
     gradient_norm_on: Float[Array, ""]
@@ -83,20 +82,33 @@ class TopologyMetrics(NamedTuple):
     layers: dict[str, LayerMetrics]
 
 
-def begin(masks: Masks) -> Watch:
-    """Before the first step."""
-    dense = trees.map_sparse(lambda m: None if isinstance(m, Tiled) else m, masks)
-    return Watch(dense, dense)
+def begin(key: Key, masks: Masks) -> Watch:
+    """Before the first step.
+
+    Args:
+        key: that the masks were made with.
+        masks: as they were made.
+    """
+
+    def layer(key: Key, mask: Any) -> Any:
+        return census.begin(key, mask) if isinstance(mask, Tiled) else (mask, mask)
+
+    made = trees.map_sparse_with_key(layer, key, masks)
+    return Watch(
+        trees.map_sparse(lambda _, found: found[0], masks, made),
+        trees.map_sparse(lambda _, found: found[1], masks, made),
+    )
 
 
 def look(watch: Watch, masks: Masks) -> Watch:
     """After a round."""
-    ever = trees.map_sparse(
-        lambda new, old: None if isinstance(new, Tiled) else old | new,
-        masks,
-        watch.ever,
-    )
-    return watch._replace(ever=ever)
+
+    def layer(mask: Any, first: Any, ever: Any) -> Any:
+        if isinstance(mask, Tiled):
+            return census.look(first, ever, mask)[1]
+        return ever | mask
+
+    return watch._replace(ever=trees.map_sparse(layer, masks, watch.first, watch.ever))
 
 
 def measure(
@@ -112,8 +124,8 @@ def measure(
         info: what its rewire did.
     """
     named = {name: m for name, m in trees.named_leaves(masks).items() if m is not None}
-    first, ever = trees.named_leaves(watch.first), trees.named_leaves(watch.ever)
-    found = [_layer(m, first.get(name), ever.get(name)) for name, m in named.items()]
+    seen = trees.map_sparse(_layer, masks, watch.first, watch.ever)
+    found = jax.tree.leaves(seen, is_leaf=_is_topology)
     dropped, grown = jax.tree.leaves(info.dropped), jax.tree.leaves(info.grown)
     layers = {}
     for name, at, out, into in zip(named, found, dropped, grown, strict=True):
@@ -123,8 +135,8 @@ def measure(
             density=at.nnz / size,
             dropped=out,
             grown=into,
-            turnover=None if at.kept is None else 1 - at.kept / jnp.maximum(at.nnz, 1),
-            exploration=None if at.explored is None else at.explored / size,
+            turnover=1 - at.kept / jnp.maximum(at.nnz, 1),
+            exploration=at.explored / size,
             fan_in_spread=at.fan_in_spread,
             fan_out_spread=at.fan_out_spread,
         )
@@ -133,14 +145,12 @@ def measure(
     stored = _sum([at.nnz for at in found])
     sizes = float(max(sum(mask.size for mask in named.values()), 1))
     on, off = _norms(before, grads)
-    kept = [at.kept for at in found]
-    explored = [at.explored for at in found]
     return TopologyMetrics(
         nnz=stored,
         dropped=_sum(dropped),
         grown=_sum(grown),
-        turnover=None if None in kept else 1 - _sum(kept) / jnp.maximum(stored, 1),
-        exploration=None if None in explored else _sum(explored) / sizes,
+        turnover=1 - _sum([at.kept for at in found]) / jnp.maximum(stored, 1),
+        exploration=_sum([at.explored for at in found]) / sizes,
         effective_parameters=useful.parameters if useful else None,
         dead_neurons=useful.dead if useful else None,
         gradient_norm_on=on,
@@ -149,13 +159,17 @@ def measure(
     )
 
 
+def _is_topology(found: Any) -> bool:
+    return isinstance(found, topology.LayerTopology)
+
+
 def _layer(mask: Any, first: Any, ever: Any) -> topology.LayerTopology:
     if not isinstance(mask, Tiled):
         return topology.layer(mask, first, ever)
     return topology.LayerTopology(
         nnz=mask.nnz,
-        kept=None,
-        explored=None,
+        kept=census.look(first, ever, mask)[0],
+        explored=jnp.round(census.explored(ever)).astype(jnp.int32),
         fan_in_spread=topology.spread(formats.fan_in(mask).astype(jnp.float32)),
         fan_out_spread=topology.spread(formats.fan_out(mask).astype(jnp.float32)),
     )
@@ -202,5 +216,5 @@ def _square(x: Array) -> Float[Array, ""]:
     return jnp.vdot(x, x).astype(jnp.float32)
 
 
-def _sum(numbers: Sequence[Array | None]) -> Int[Array, ""]:
+def _sum(numbers: list[Array]) -> Int[Array, ""]:
     return jnp.sum(jnp.array([0, *numbers], jnp.int32))

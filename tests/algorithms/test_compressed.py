@@ -138,8 +138,7 @@ def test_the_same_masks_and_weights(name, rooms, kernel, monkeypatch):
 
 
 def check_metrics(ours, theirs):
-    """All that a round reports is the same, but for what is not known."""
-    unknown = {"turnover", "exploration"}
+    """All that a round reports is the same, but for what is estimated."""
     for one, other in zip(ours[:4], theirs[:4], strict=True):
         np.testing.assert_allclose(one, other, 1e-5)
     one, other = ours.topology._asdict(), theirs.topology._asdict()
@@ -148,10 +147,8 @@ def check_metrics(ours, theirs):
     pairs += [(layers[0][k]._asdict(), layers[1][k]._asdict()) for k in layers[1]]
     for found, expected in pairs:
         for name, value in expected.items():
-            if found[name] is None:
-                assert name in unknown
-            else:
-                np.testing.assert_allclose(found[name], value, 1e-5, 1e-6)
+            tolerance = 0.03 if name == "exploration" else 1e-5
+            np.testing.assert_allclose(found[name], value, tolerance, 1e-6)
 
 
 def test_who_can_be_compressed():
