@@ -1,0 +1,46 @@
+"""Fashion-MNIST: 65,536 neurons wide, where the dense network does not fit in memory.
+
+Question: can 600,000 weights be trained in two hidden layers of 65,536 neurons, of
+    whose 4.3 billion entries (52 GB dense, with gradient and momentum) they are
+    0.014 %, and are they better there than in a small dense network?
+Command: sparse-search search --config=configs/fashion_wide.py
+    --workdir=runs/fashion_wide --config.data_dir=DIR (with the four IDX files)
+Cost: see experiments/09_wide_and_sparse.
+Expected: see experiments/09_wide_and_sparse.
+"""
+
+from sparse_search.config import defaults
+
+
+def get_config(arg: str = ""):
+    """The network and its reference; `:smoke` is a narrow two-round miniature."""
+    if arg not in ("", "smoke"):
+        raise ValueError(f"there is no variant {arg!r}, only ':smoke'")
+    config = defaults()
+    config.data.name = "fashion_mnist"
+    config.data.validation = 3000
+    config.model.width = 65536
+    config.sparsity.method = "set"
+    config.sparsity.nnz = 600_000
+    config.representation = "compressed"
+    config.steps = 3000
+    config.batch_size = 128
+    config.optimizer.learning_rate = 0.05
+    config.lanes = 1
+
+    space = config.space
+    space.budgets = (600_000,)
+    space.methods = ("static", "set")
+    space.seeds = (0, 1, 2)
+    space.small_dense.depths = (2,)
+    space.small_dense.learning_rates = (0.05, 0.1)
+
+    if arg == "smoke":
+        config.data.validation = 50
+        config.steps = 20
+        config.sparsity.rewire_every = 10
+        config.batch_size = 16
+        config.model.width = 2048
+        config.sparsity.nnz = 20_000
+        space.budgets = (20_000,)
+    return config
