@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import sys
 import tempfile
+
+import pytest
 
 _FOLDER = "JAX_COMPILATION_CACHE_DIR"
 
@@ -19,3 +22,26 @@ def pytest_configure(config):
 def pytest_unconfigure(config):
     if hasattr(config, "compile_cache"):
         shutil.rmtree(config.compile_cache, ignore_errors=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def free_programs():
+    """Let go of what a module compiled.
+
+    Every program takes some of the memory mappings of a process, of which there are
+    65,530; without this a worker of the whole suite runs out of them.
+    """
+    yield
+    jax = sys.modules.get("jax")
+    if jax is not None:
+        jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """Compile for tests whose programs are many and run for moments."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -33,6 +33,7 @@ KINDS = ("auto", "masked", "compressed")
 
 _DENSEST = 0.6  # above which no product was ever faster, on any machine seen
 _WORTH_MEASURING = 5e10  # multiply-adds of a dense training
+_TOO_LARGE = 2**28  # entries
 _REPEATS = 7
 
 
@@ -184,10 +185,13 @@ def elementwise(config: Config) -> bool:
 def faster(shape: tuple[int, int], capacity: int, batch: int) -> bool:
     """Whether a layer's step is faster compressed than masked, here and now.
 
-    Its product, both gradients and a momentum update of either are timed in turns.
+    Its product, both gradients and a momentum update of either are timed in turns. A
+    layer of which dense arrays would take gigabytes is not tried.
     """
     rng = np.random.default_rng(0)
     size = shape[0] * shape[1]
+    if size > _TOO_LARGE:
+        return True
     places = rng.choice(size, capacity, replace=False, shuffle=False)
     topology, _ = formats.from_positions(*np.divmod(places, shape[1]), shape)
     x = jnp.asarray(rng.standard_normal((batch, shape[0])), jnp.float32)

@@ -225,3 +225,4 @@ def test_faster_is_an_answer():
     if not native.usable():
         pytest.skip("the kernel was not built here")
     assert representation.faster((300, 200), 600, 32) in (True, False)
+    assert representation.faster((65536, 65536), 600_000, 128)  # nothing is made
