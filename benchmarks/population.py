@@ -1,11 +1,11 @@
-"""How many models a second train on this machine, against a sequential loop of a peer?
+"""How many models a second train on this machine, against a peer's sequential loop?
 
-LeNet-300-100, batch 128, RigL with a rewire every 100 gradients, uniform density but for
-the last layer, SGD with momentum 0.9. Ours are the programs of the commands in one
+LeNet-300-100, batch 128, RigL with a rewire every 100 gradients, uniform density but
+for the last layer, SGD with momentum 0.9. Ours are the programs of the commands in one
 pinned single-threaded process a core, each training models one after the other; the
 peer is jaxpruner's RigL, one model in a Python loop, with all cores to itself. They
-take turns of some seconds, so that a noisy machine disturbs both alike; a ratio is taken
-within a turn, and what is printed is the median over turns, with its range.
+take turns of some seconds, so that a noisy machine disturbs both alike; a ratio is
+taken within a turn, and what is printed is the median over turns, with its range.
 
     python benchmarks/population.py --jaxpruner=PATH
 

@@ -42,9 +42,9 @@ def estimate(config: Config, todo: Plan) -> float:
     """Seconds that a search would take, from its arithmetic and this machine's.
 
     A masked network computes as much as a dense one, 6 operations a weight, example
-    and step (what `auto` compresses is counted as masked); the rate is measured with one matrix product. Compilation is counted
-    with 3 seconds a group, dispatch with 50 µs a step. Expect it to be right within a
-    factor of two or three.
+    and step (what `auto` compresses is counted as masked); the rate is measured with
+    one matrix product. Compilation is counted with 3 seconds a group, dispatch with 50
+    µs a step. Expect it to be right within a factor of two or three.
     """
     side = 512
     matrix = jnp.ones((side, side))

@@ -117,8 +117,8 @@ def blocks(
     some, every = cut(mask).any(axis=(2, 3)), cut(mask).all(axis=(2, 3))
     if (some != every).any():
         raise UserError(
-            f"{(some != every).sum()} blocks of {size[0]}×{size[1]} are stored in part; "
-            "the format of blocks stores them whole."
+            f"{(some != every).sum()} blocks of {size[0]}×{size[1]} are stored in "
+            "part; the format of blocks stores them whole."
         )
     rows, columns = np.nonzero(some)
     return Blocks(
@@ -137,7 +137,8 @@ def n_m(weights: np.ndarray, mask: Bool[np.ndarray, "inputs neurons"], m: int) -
     """
     if not 1 <= m <= 256 or mask.shape[0] % m:
         raise UserError(
-            f"Groups of {m} do not divide {mask.shape[0]} inputs; they have at most 256."
+            f"Groups of {m} do not divide {mask.shape[0]} inputs; they have at most "
+            "256."
         )
     groups = mask.reshape(-1, m, mask.shape[1])
     counts = groups.sum(axis=1)
