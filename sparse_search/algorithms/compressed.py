@@ -197,9 +197,3 @@ def _scaled(params: Params, masks: Any) -> Params:
         return weight * factor.at[neuron].get(mode="fill", fill_value=0)
 
     return trees.where_sparse(trees.map_sparse(layer, masks, params), params)
-
-
-def is_compressed(masks: Any) -> bool:
-    """Whether a leaf of masks is a topology."""
-    leaves = jax.tree.leaves(masks, is_leaf=lambda x: isinstance(x, Tiled))
-    return any(isinstance(leaf, Tiled) for leaf in leaves)

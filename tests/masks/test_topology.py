@@ -7,6 +7,10 @@ from sparse_search.costs.parameters import effective
 from sparse_search.masks import topology
 
 
+def effective_of(masks):
+    return topology.effective([topology.of_mask(mask) for mask in masks])
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_effective_parameters_are_those_of_the_costs(seed):
     rng = np.random.default_rng(seed)
@@ -15,16 +19,16 @@ def test_effective_parameters_are_those_of_the_costs(seed):
     masks = [
         rng.random(shape) < density for shape in zip(sizes, sizes[1:], strict=False)
     ]
-    found = jax.jit(topology.effective)(masks)
+    found = jax.jit(effective_of)(masks)
     expected = effective(masks, biases=True)
     assert int(found.parameters) == expected.parameters
     assert int(found.dead) == sum(expected.dead)
 
 
 def test_no_chain_has_no_effective_parameters():
-    assert topology.effective([np.ones((3, 3, 1, 2), bool)]) is None
-    assert topology.effective([np.ones((3, 2), bool), np.ones((3, 2), bool)]) is None
-    assert topology.effective([]) is None
+    assert effective_of([np.ones((3, 3, 1, 2), bool)]) is None
+    assert effective_of([np.ones((3, 2), bool), np.ones((3, 2), bool)]) is None
+    assert effective_of([]) is None
 
 
 def test_a_layer_by_hand():
