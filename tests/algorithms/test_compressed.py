@@ -114,7 +114,7 @@ ROOMS = {
 
 
 CASES = [(name, "all layers", True) for name in CAN]
-CASES += [("rigl", "the middle one", True), ("set", "the middle one", True)]
+CASES += [("rigl", "the middle one", True)]
 CASES += [("rigl", "all layers", False)]
 
 

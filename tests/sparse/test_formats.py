@@ -12,7 +12,7 @@ from sparse_search.sparse import formats
 SHAPES = st.tuples(st.integers(1, 700), st.integers(1, 700))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(SHAPES, st.sampled_from([0.0, 0.001, 0.03, 0.3, 1.0]), st.integers(0, 99))
 def test_masks_and_csr_come_back_as_they_were(shape, density, seed):
     rng = np.random.default_rng(seed)
