@@ -82,7 +82,7 @@ def measure(width: int, sparsity: float) -> None:
         f"{width:8,}² at {sparsity:.3%}: {nnz:9,} weights, "
         f"{min(times[1:]):6.1f} ms a step, peak {(_peak() - before) / 1e9:.2f} GB, "
         f"state {held / 1e6:.1f} MB ({held / nnz:.1f} bytes a weight, biases too); "
-        f"dense {dense / 1e9:,.0f} GB",
+        f"dense {dense / 1e9:,.1f} GB",
         flush=True,
     )
 

@@ -5,8 +5,9 @@ Question: can 600,000 weights be trained in two hidden layers of 65,536 neurons,
     0.014 %, and are they better there than in a small dense network?
 Command: sparse-search search --config=configs/fashion_wide.py
     --workdir=runs/fashion_wide --config.data_dir=DIR (with the four IDX files)
-Cost: see experiments/09_wide_and_sparse.
-Expected: see experiments/09_wide_and_sparse.
+Cost: not measured yet; a step takes 29 ms on 2 cores with NPROC=2
+    (benchmarks/scale.py), and in a search one core trains one network.
+Expected: not known yet.
 """
 
 from sparse_search.config import defaults
