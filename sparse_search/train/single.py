@@ -105,6 +105,7 @@ def train(
     dataset = load_dataset(config)
     check(config, dataset)
     representation.check(config)
+    repeated = trial is not None
     trial = trial or single_trial(config, dataset)
     with workdirs.claim(workdir, config, "train"):
         done = records.read_finished(workdir)
@@ -114,7 +115,7 @@ def train(
         planned = records.read_plan(workdir).get(_CHUNK)
         if planned:
             trial = trial_from_json(planned["trials"][0])
-        elif not trial.rooms:
+        elif not repeated:  # what a search planned stays
             trial = representation.resolve(config, dataset, trial)
         chunk = Chunk(_CHUNK, (trial,), config.lanes or 1)
         if not planned:

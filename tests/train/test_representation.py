@@ -186,6 +186,17 @@ def test_what_cannot_be_compressed_is_refused(fields, message):
         representation.resolve(made, dataset(), trial)
 
 
+def test_a_repeated_trial_keeps_its_representation(tmp_path, monkeypatch):
+    made = config("auto")
+    trial = trials.single_trial(made, dataset())  # masked, as a search planned it
+    layers = [name for name, _ in trial.counts]
+    monkeypatch.setattr(representation, "faster_layers", lambda *args: layers)
+    again = single.train(made, tmp_path / "again", trial=trial)
+    assert again["representation"] == "masked"
+    own = single.train(made, tmp_path / "own")
+    assert own["representation"] == "compressed"
+
+
 def test_in_a_search_it_is_skipped_with_the_reason():
     fields = {"methods": ("rigl", "snfs"), "budgets": (1000,)}
     made = freeze({"space": fields, "representation": "compressed"})
