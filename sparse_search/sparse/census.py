@@ -16,7 +16,7 @@ import numpy as np
 
 from sparse_search.keys import mix
 from sparse_search.masks import bijection
-from sparse_search.sparse import formats, native
+from sparse_search.sparse import formats, native, rewiring
 from sparse_search.sparse.formats import Tiled
 from sparse_search.types import Array, Float, Int, Key, UInt
 
@@ -76,32 +76,19 @@ def _look(origin: Origin, seen: Seen, topology: Tiled) -> tuple[Array, Array, Se
     if not native.usable():
         return _dense_look(origin, seen, topology, over)
     integer = jax.ShapeDtypeStruct
-    call = jax.ffi.ffi_call(
+    kept, last, registers = native.call(
         "SparseSearchCensus",
         (
             integer((), jnp.int32),
             integer((2,), jnp.uint32),
             integer(seen.registers.shape, jnp.uint8),
         ),
-        vmap_method="sequential",
-    )
-    kept, last, registers = call(
         topology.in_ptr,
         topology.outs,
         origin.keys,
         origin.last,
         seen.registers,
-        **{
-            name: np.int64(number)
-            for name, number in {
-                "in": topology.shape[0],
-                "out": topology.shape[1],
-                "tile_in": topology.tile.inputs,
-                "tile_out": topology.tile.neurons,
-                "half": over.half,
-                "column_bits": over.column,
-            }.items()
-        },
+        **rewiring.static(topology),
     )
     return kept, last, Seen(registers)
 

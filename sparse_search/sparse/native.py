@@ -10,8 +10,10 @@ import functools
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import jax
+import numpy as np
 
 import sparse_search.sparse as package
 
@@ -50,6 +52,26 @@ def load() -> ctypes.CDLL | None:
 def usable() -> bool:
     """Whether products run in the kernel: on a CPU, where it is there."""
     return jax.default_backend() == "cpu" and load() is not None
+
+
+def call(handler: str, out: Any, /, *operands: Any, aliases: Any = None, **given: Any):
+    """Call a handler; under `vmap`, once a lane.
+
+    Args:
+        handler: its symbol.
+        out: shapes and types of its results.
+        *operands: arrays.
+        aliases: operands whose memory results may take, by number.
+        **given: whole numbers and truth values, that are static.
+    """
+    static = {
+        name: np.bool_(value) if isinstance(value, bool) else np.int64(value)
+        for name, value in given.items()
+    }
+    made: Any = jax.ffi.ffi_call(
+        handler, out, vmap_method="sequential", input_output_aliases=aliases
+    )
+    return made(*operands, **static)
 
 
 def instruction_set() -> str | None:

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from sparse_search.sparse import formats, native
 from sparse_search.sparse.formats import Tiled
@@ -160,17 +159,16 @@ def _forward(layer: Layer, x: Array, *, relu: bool) -> Array:
         weights = formats.to_dense(topology, layer.values)
         y = _matmul(weights.T, x, layer.values.dtype) + layer.bias[:, None]
         return (jax.nn.relu(y) if relu else y).astype(x.dtype)
-    return _call(
+    return native.call(
         "SparseSearchForward",
         jax.ShapeDtypeStruct((topology.shape[1], x.shape[1]), x.dtype),
-    )(
         topology.out_ptr,
         topology.ins,
         topology.perm,
         layer.values,
         layer.bias,
         x,
-        relu=np.bool_(relu),
+        relu=relu,
         **_tile(topology),
     )
 
@@ -183,14 +181,17 @@ def _gate(
     if not native.usable():
         g = jnp.where(y > 0, dy, jnp.zeros_like(dy)) if relu else dy  # type: ignore
         return g, jnp.sum(g.astype(kind), axis=1)
-    return _call(
+    return native.call(
         "SparseSearchGate",
         (
             jax.ShapeDtypeStruct(dy.shape, dy.dtype),
             jax.ShapeDtypeStruct((dy.shape[0],), kind),
         ),
-        input_output_aliases={1: 0},
-    )(dy if y is None else y, dy, relu=np.bool_(relu))
+        dy if y is None else y,
+        dy,
+        aliases={1: 0},
+        relu=relu,
+    )
 
 
 def _backward(
@@ -204,21 +205,20 @@ def _backward(
     if not native.usable():
         return _dense_backward(topology, values, x, g, need_dx, gated)
     inputs = topology.shape[0]
-    return _call(
+    return native.call(
         "SparseSearchBackward",
         (
             jax.ShapeDtypeStruct(x.shape if need_dx else (1, 1), x.dtype),
             jax.ShapeDtypeStruct(values.shape, values.dtype),
             jax.ShapeDtypeStruct((inputs if gated else 1,), values.dtype),
         ),
-    )(
         topology.in_ptr,
         topology.outs,
         values,
         x,
         g,
-        need_dx=np.bool_(need_dx),
-        gated=np.bool_(gated),
+        need_dx=need_dx,
+        gated=gated,
         **_tile(topology),
     )
 
@@ -237,15 +237,8 @@ def _dense_backward(
     return dx.astype(x.dtype), dw, jnp.sum(dx, axis=1)
 
 
-def _call(handler: str, out: Any, **options: Any) -> Any:
-    return jax.ffi.ffi_call(handler, out, vmap_method="sequential", **options)
-
-
-def _tile(topology: Tiled) -> dict[str, Any]:
-    return {
-        "tile_in": np.int64(topology.tile.inputs),
-        "tile_out": np.int64(topology.tile.neurons),
-    }
+def _tile(topology: Tiled) -> dict[str, int]:
+    return {"tile_in": topology.tile.inputs, "tile_out": topology.tile.neurons}
 
 
 def _matmul(a: Array, b: Array, kind: Any) -> Array:

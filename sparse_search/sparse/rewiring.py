@@ -108,6 +108,19 @@ def exchange(
     return _dense(key, topology, keep, kept, count, growth, factors, drawn)
 
 
+def static(topology: Tiled) -> dict[str, int]:
+    """What the kernel is told of a layer to find the ranks of its positions."""
+    over = bijection.domain(topology.shape)
+    return {
+        "in": topology.shape[0],
+        "out": topology.shape[1],
+        "tile_in": topology.tile.inputs,
+        "tile_out": topology.tile.neurons,
+        "half": over.half,
+        "column_bits": over.column,
+    }
+
+
 def _native(
     keys: tuple[Key, ...],
     topology: Tiled,
@@ -121,7 +134,9 @@ def _native(
     over = bijection.domain(topology.shape)
     new = formats.like(topology.shape, topology.capacity, topology.tile)
     integer = jax.ShapeDtypeStruct
-    call = jax.ffi.ffi_call(
+    nothing = jnp.zeros((1, 1), keep.dtype)
+    x, g = (nothing, nothing) if factors is None else factors
+    in_ptr, outs, out_ptr, ins, perm, source, info = native.call(
         "SparseSearchRewire",
         (
             new.in_ptr,
@@ -132,11 +147,6 @@ def _native(
             integer((topology.capacity,), jnp.int32),
             integer((2,), jnp.int32),
         ),
-        vmap_method="sequential",
-    )
-    nothing = jnp.zeros((1, 1), keep.dtype)
-    x, g = (nothing, nothing) if factors is None else factors
-    in_ptr, outs, out_ptr, ins, perm, source, info = call(
         topology.in_ptr,
         topology.outs,
         keep,
@@ -144,18 +154,8 @@ def _native(
         jnp.concatenate([bijection.round_keys(key, over) for key in keys]),
         x,
         g,
-        **{
-            name: np.int64(number)
-            for name, number in {
-                "in": topology.shape[0],
-                "out": topology.shape[1],
-                "tile_in": topology.tile.inputs,
-                "tile_out": topology.tile.neurons,
-                "half": over.half,
-                "column_bits": over.column,
-                "growth": _NUMBERS[growth],
-            }.items()
-        },
+        growth=_NUMBERS[growth],
+        **static(topology),
     )
     made = Tiled(in_ptr, outs, out_ptr, ins, perm, topology.shape, topology.tile)
     return Rewired(made, source, info[0], info[1])

@@ -279,13 +279,15 @@ def make_train(spec: Spec) -> Train:
         seen = jax.tree.map(jnp.append, seen, seen_last)
         held_out = jnp.zeros(valid.shape, jnp.int32)
         loss, hits = means(hyper, state, valid, held_out, examples, 1)
-        watched = watch.look(run.watch, state.sparse.masks)
+        watched, topology = watch.look(
+            run.watch, state.sparse.masks, masks, grads, info
+        )
         metrics = RoundMetrics(
             train_loss=jnp.mean(seen[0]),
             train_accuracy=jnp.mean(seen[1]),
             valid_loss=loss[0],
             valid_accuracy=hits[0],
-            topology=watch.measure(watched, state.sparse.masks, masks, grads, info),
+            topology=topology,
         )
         return RunState(state, watched), metrics
 

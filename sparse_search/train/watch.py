@@ -100,24 +100,13 @@ def begin(key: Key, masks: Masks) -> Watch:
     )
 
 
-def look(watch: Watch, masks: Masks) -> Watch:
-    """After a round."""
-
-    def layer(mask: Any, first: Any, ever: Any) -> Any:
-        if isinstance(mask, Tiled):
-            return census.look(first, ever, mask)[1]
-        return ever | mask
-
-    return watch._replace(ever=trees.map_sparse(layer, masks, watch.first, watch.ever))
-
-
-def measure(
+def look(
     watch: Watch, masks: Masks, before: Masks, grads: Params, info: Info
-) -> TopologyMetrics:
-    """The metrics of a round.
+) -> tuple[Watch, TopologyMetrics]:
+    """What is remembered after a round, and the round's metrics.
 
     Args:
-        watch: after the round.
+        watch: before the round.
         masks: after the round.
         before: those that the last gradient was taken with.
         grads: the round's last gradient, dense.
@@ -125,7 +114,8 @@ def measure(
     """
     named = {name: m for name, m in trees.named_leaves(masks).items() if m is not None}
     seen = trees.map_sparse(_layer, masks, watch.first, watch.ever)
-    found = jax.tree.leaves(seen, is_leaf=_is_topology)
+    watch = watch._replace(ever=trees.map_sparse(lambda _, one: one.ever, masks, seen))
+    found = [one.topology for one in jax.tree.leaves(seen, is_leaf=_is_looked)]
     dropped, grown = jax.tree.leaves(info.dropped), jax.tree.leaves(info.grown)
     layers = {}
     for name, at, out, into in zip(named, found, dropped, grown, strict=True):
@@ -145,7 +135,7 @@ def measure(
     stored = _sum([at.nnz for at in found])
     sizes = float(max(sum(mask.size for mask in named.values()), 1))
     on, off = _norms(before, grads)
-    return TopologyMetrics(
+    metrics = TopologyMetrics(
         nnz=stored,
         dropped=_sum(dropped),
         grown=_sum(grown),
@@ -157,22 +147,33 @@ def measure(
         gradient_norm_off=off,
         layers=layers,
     )
+    return watch, metrics
 
 
-def _is_topology(found: Any) -> bool:
-    return isinstance(found, topology.LayerTopology)
+class _Looked(NamedTuple):
+    """A layer after a round, and what is remembered of it from then on."""
+
+    topology: topology.LayerTopology
+    ever: Any
 
 
-def _layer(mask: Any, first: Any, ever: Any) -> topology.LayerTopology:
+def _is_looked(found: Any) -> bool:
+    return isinstance(found, _Looked)
+
+
+def _layer(mask: Any, first: Any, ever: Any) -> _Looked:
     if not isinstance(mask, Tiled):
-        return topology.layer(mask, first, ever)
-    return topology.LayerTopology(
+        ever = ever | mask
+        return _Looked(topology.layer(mask, first, ever), ever)
+    kept, ever = census.look(first, ever, mask)
+    found = topology.LayerTopology(
         nnz=mask.nnz,
-        kept=census.look(first, ever, mask)[0],
+        kept=kept,
         explored=jnp.round(census.explored(ever)).astype(jnp.int32),
         fan_in_spread=topology.spread(formats.fan_in(mask).astype(jnp.float32)),
         fan_out_spread=topology.spread(formats.fan_out(mask).astype(jnp.float32)),
     )
+    return _Looked(found, ever)
 
 
 def _connections(mask: Any) -> topology.Layer:
