@@ -22,11 +22,8 @@ from sparse_search.algorithms.base import (
     Info,
     MaskState,
     SparseAlgorithm,
-    masked_grads,
     no_rewire,
-    scale_to_fan_in,
 )
-from sparse_search.masks import counting
 from sparse_search.masks.patterns import UNSTRUCTURED
 from sparse_search.sparse import formats, layers, rewiring
 from sparse_search.sparse.formats import Tiled
@@ -77,57 +74,59 @@ def compressed(algorithm: SparseAlgorithm, rooms: Mapping[str, int]) -> SparseAl
             lambda path, _: rooms.get(trees.name(path), 0), counts
         )
 
-        def begin(key: Key, count: Array, capacity: int, shape: Any) -> Any:
-            if capacity:
-                return rewiring.random_topology(key, shape.shape, count, capacity)
-            return UNSTRUCTURED.select(key, None, count, jnp.ones(shape.shape, bool))
+        def begin(key: Key, count: Array, capacity: int, shape: Any) -> Tiled | None:
+            if not capacity:
+                return None
+            return rewiring.random_topology(key, shape.shape, count, capacity)
 
-        masks = trees.map_sparse_with_key(begin, key, counts, capacities, params.shapes)
-        topologies = _topologies(masks)[COLLECTION]
-        drawn = params.draw({layers.TOPOLOGY: topologies})
-        state = MaskState(masks, jnp.zeros((), jnp.int32))
-        return _scaled(drawn, masks), state
+        tiled = trees.map_sparse_with_key(begin, key, counts, capacities, params.shapes)
+        drawn = params.draw({layers.TOPOLOGY: _topologies(tiled)[COLLECTION]})
+        scaled = trees.map_sparse(_scaled, tiled, drawn)
+        others = _without(counts, tiled)
+        made, state = algorithm.init(key, trees.where_sparse(scaled, drawn), others)
+        return made, state._replace(masks=trees.where_sparse(tiled, state.masks))
 
     def view(params: Params, state: MaskState) -> Params:
-        return {**params, layers.TOPOLOGY: _topologies(state.masks)[COLLECTION]}
+        topologies = _topologies(state.masks)[COLLECTION]
+        return {**algorithm.view(params, state), layers.TOPOLOGY: topologies}
 
     def filter_grads(
         grads: Params, params: Params, state: MaskState
     ) -> tuple[Params, MaskState]:
-        return masked_grads({name: grads[name] for name in params}, params, state)
+        of_params = {name: grads[name] for name in params}
+        return algorithm.filter_grads(of_params, params, state)
 
     def rewire(
         key: Key, params: Params, grads: Params, state: MaskState
     ) -> tuple[Params, MaskState, Info]:
-        share = exchange.fraction(state.step)
-        factors = {COLLECTION: grads.get(layers.TAPS, {})}
-
-        def layer(key: Key, mask: Any, weight: Array, grad: Array, tapped: Any) -> Any:
-            if isinstance(mask, Tiled):
-                number = grow_prune.part(mask.nnz, share)
-                return _exchange(key, mask, weight, tapped, number, exchange.grow)
-            count = counting.count(mask)
-            kept = count - grow_prune.part(count, share)
-            scores = grow_prune.growth_scores(key, mask, weight, grad, exchange.grow)
-            keep = exchange.keep(weight, grad)
-            new = UNSTRUCTURED.exchange(key, mask, keep, kept, scores, count)
-            dropped, grown = (counting.count(m) for m in (mask & ~new, new & ~mask))
-            weight = jnp.where(new, weight, jnp.zeros_like(weight))
-            return new, weight, dropped, grown, None
-
-        tapped = _at_leaves(factors, state.masks)
-        of_params = {name: grads[name] for name in params}
-        made = trees.map_sparse_with_key(
-            layer, key, state.masks, params, of_params, tapped
+        tiled = trees.map_sparse(
+            lambda mask: mask if isinstance(mask, Tiled) else None, state.masks
         )
+        share = exchange.fraction(state.step)
 
-        def pick(i: int) -> Any:
-            return trees.map_sparse(lambda _, found: found[i], state.masks, made)
+        def layer(key: Key, topology: Tiled, weight: Array, tapped: Any) -> Any:
+            number = grow_prune.part(topology.nnz, share)
+            return _exchange(key, topology, weight, tapped, number, exchange.grow)
 
-        masks, changed, dropped, grown, source = (pick(i) for i in range(5))
-        params = trees.where_sparse(changed, params)
-        info = Info(dropped, grown, source=source)
-        return params, MaskState(masks, state.step + 1), info
+        tapped = _at_leaves({COLLECTION: grads.get(layers.TAPS, {})}, tiled)
+        found = trees.map_sparse_with_key(layer, key, tiled, params, tapped)
+
+        def of_compressed(field: int) -> Any:
+            return trees.map_sparse(lambda _, layer: layer[field], tiled, found)
+
+        state = state._replace(masks=_without(state.masks, tiled))
+        of_params = {name: grads[name] for name in params}
+        params, state, info = algorithm.rewire(key, params, of_params, state)
+        masks, weights, dropped, grown, source = map(of_compressed, range(5))
+        return (
+            trees.where_sparse(weights, params),
+            state._replace(masks=trees.where_sparse(masks, state.masks)),
+            Info(
+                trees.where_sparse(dropped, info.dropped),
+                trees.where_sparse(grown, info.grown),
+                source=source,
+            ),
+        )
 
     rewires = algorithm.rewire is not no_rewire
     return algorithm._replace(
@@ -185,15 +184,19 @@ def _at_leaves(tree: Any, masks: Any) -> Any:
     return tree if isinstance(masks, Tiled) and tree else None
 
 
-def _scaled(params: Params, masks: Any) -> Params:
-    """`base.scale_to_fan_in`, in either representation."""
+def _without(tree: Any, tiled: Any) -> Any:
+    """A tree like masks without its compressed leaves: None, as where it is dense."""
+    return jax.tree.map(
+        lambda topology, leaf: leaf if topology is None else None,
+        tiled,
+        tree,
+        is_leaf=lambda x: x is None or isinstance(x, Tiled),
+    )
 
-    def layer(mask: Any, weight: Array) -> Array:
-        if not isinstance(mask, Tiled):
-            return scale_to_fan_in(weight, mask)
-        kept = jnp.maximum(formats.fan_in(mask), 1)
-        factor = jnp.sqrt(mask.shape[0] / kept).astype(weight.dtype)
-        neuron = formats.positions(mask)[1]
-        return weight * factor.at[neuron].get(mode="fill", fill_value=0)
 
-    return trees.where_sparse(trees.map_sparse(layer, masks, params), params)
+def _scaled(topology: Tiled, weight: Array) -> Array:
+    """`base.scale_to_fan_in`, of weights that are stored alone."""
+    kept = jnp.maximum(formats.fan_in(topology), 1)
+    factor = jnp.sqrt(topology.shape[0] / kept).astype(weight.dtype)
+    neuron = formats.positions(topology)[1]
+    return weight * factor.at[neuron].get(mode="fill", fill_value=0)

@@ -9,7 +9,7 @@ search trains what is missing and nothing twice.
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sparse_search import records
 from sparse_search.config import Config
@@ -132,21 +132,13 @@ def _represent(
     new = [t for t in todo.pending if t.name not in planned and t.method != "dense"]
     examples = {groups.sizes_of(trial): trial for trial in new}
     jobs = [Job(sizes, "represent", (trial,)) for sizes, trial in examples.items()]
-    progress = _before_training(todo)
-    watch(progress)
-    layers = executor.run(jobs, should_stop, lambda: watch(progress))
+    layers = _before_training(executor, jobs, todo, should_stop, watch)
     found = {
         trial.name: representation.with_rooms(trial, layers[groups.sizes_of(trial)])
         for trial in new
     }
     pending = [found.get(trial.name, trial) for trial in todo.pending]
     return Plan(todo.population, pending, groups.by_group(pending))
-
-
-def _before_training(todo: Plan) -> Progress:
-    total = len(todo.population.trials)
-    done = total - len(todo.pending)
-    return Progress("measuring", done, total, done / total, None)
 
 
 def _measure(
@@ -167,7 +159,20 @@ def _measure(
         shape = groups.shape_of(members[0])
         largest[shape] = max(largest.get(shape, []), members, key=len)
     jobs = [Job(shape, "measure", tuple(trials)) for shape, trials in largest.items()]
-    progress = _before_training(todo)
+    return _before_training(executor, jobs, todo, should_stop, watch)
+
+
+def _before_training(
+    executor: executors.Executor,
+    jobs: list[Job],
+    todo: Plan,
+    should_stop: Callable[[], bool],
+    watch: Watcher,
+) -> dict[str, Any]:
+    """What jobs find by measuring, by their names."""
+    total = len(todo.population.trials)
+    done = total - len(todo.pending)
+    progress = Progress("measuring", done, total, done / total, None)
     watch(progress)
     return executor.run(jobs, should_stop, lambda: watch(progress))
 

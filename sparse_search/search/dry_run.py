@@ -33,8 +33,7 @@ def _work(trial: Trial) -> int:
     """
     rooms = dict(trial.rooms)
     return sum(
-        min(4 * rooms.get(layer, size), size)
-        for (layer, _), size in zip(trial.counts, trial.sizes, strict=True)
+        min(4 * rooms.get(layer.name, layer.size), layer.size) for layer in trial.layers
     )
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sparse_search import records
 from sparse_search.config import Config
-from sparse_search.sparse.formats import room
+from sparse_search.train import representation
 from sparse_search.train.run import Chunk, plan_record
 from sparse_search.train.trials import Trial, trial_from_json
 
@@ -53,11 +53,7 @@ def shape_of(trial: Trial) -> str:
 
 def sizes_of(trial: Trial) -> str:
     """Trials of equal sizes have the same layers that are faster compressed."""
-    rooms = "".join(
-        f"-{room(count, size)}"
-        for (_, count), size in zip(trial.counts, trial.sizes, strict=True)
-    )
-    return f"{trial.method}-w{trial.width}-d{trial.depth}{rooms}"
+    return representation.with_rooms(trial, dict(trial.counts)).group
 
 
 def read_plan(workdir: Path) -> dict[str, Planned]:

@@ -16,6 +16,7 @@ from sparse_search import build, trees
 from sparse_search.config import Config
 from sparse_search.data.dataset import Dataset
 from sparse_search.train import optimizer
+from sparse_search.train.methods import make_algorithm, rewire_until
 from sparse_search.train.order import make_order
 from sparse_search.train.rounds import (
     Examples,
@@ -25,7 +26,7 @@ from sparse_search.train.rounds import (
     Train,
     make_train,
 )
-from sparse_search.train.trials import Trial, make_algorithm, rewire_until, updates
+from sparse_search.train.trials import Trial, updates
 from sparse_search.types import Array, Int
 
 

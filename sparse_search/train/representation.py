@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 import flax.linen as nn
@@ -37,13 +37,12 @@ _TOO_LARGE = 2**28  # entries
 _REPEATS = 7
 
 
-def with_rooms(trial: Trial, layers: Sequence[str]) -> Trial:
+def with_rooms(trial: Trial, layers: Collection[str]) -> Trial:
     """The trial with some of its layers compressed."""
-    sizes = dict(zip(dict(trial.counts), trial.sizes, strict=True))
     rooms = tuple(
-        (layer, formats.room(count, sizes[layer]))
-        for layer, count in trial.counts
-        if layer in layers
+        (layer.name, formats.room(layer.count, layer.size))
+        for layer in trial.layers
+        if layer.name in layers
     )
     return dataclasses.replace(trial, rooms=rooms)
 
@@ -86,7 +85,7 @@ def asked_for(config: Config, dataset: Dataset, trial: Trial) -> tuple[str, ...]
             f"{config.model.name!r} can be compressed; they are fully connected, of "
             "sparse_search.sparse.layers.Dense, and not dense."
         )
-    return layers
+    return tuple(layers)
 
 
 def faster_layers(config: Config, dataset: Dataset, trial: Trial) -> tuple[str, ...]:
@@ -96,16 +95,12 @@ def faster_layers(config: Config, dataset: Dataset, trial: Trial) -> tuple[str, 
         return ()
     if _reason_against(config, trial):
         return ()
-    counts = dict(trial.counts)
-    shapes = compressible(config, dataset, trial)
+    rooms = dict(with_rooms(trial, dict(trial.counts)).rooms)
+    candidates = _candidates(config, dataset, trial, densest=_DENSEST)
     return tuple(
         layer
-        for layer in _candidates(config, dataset, trial, densest=_DENSEST)
-        if faster(
-            shapes[layer],
-            formats.room(counts[layer], int(np.prod(shapes[layer]))),
-            config.batch_size,
-        )
+        for layer, shape in candidates.items()
+        if faster(shape, rooms[layer], config.batch_size)
     )
 
 
@@ -123,13 +118,16 @@ def _reason_against(config: Config, trial: Trial) -> str | None:
 
 def _candidates(
     config: Config, dataset: Dataset, trial: Trial, densest: float
-) -> tuple[str, ...]:
-    found = compressible(config, dataset, trial)
-    return tuple(
-        layer
-        for (layer, count), size in zip(trial.counts, trial.sizes, strict=True)
-        if layer in found and count < size and count <= densest * size
-    )
+) -> dict[str, tuple[int, int]]:
+    """The sparse layers that can be compressed, up to a density, and their shapes."""
+    shapes = compressible(config, dataset, trial)
+    return {
+        layer.name: shapes[layer.name]
+        for layer in trial.layers
+        if layer.name in shapes
+        and layer.count < layer.size
+        and layer.count <= densest * layer.size
+    }
 
 
 def compressible(

@@ -176,9 +176,11 @@ def make_train(spec: Spec) -> Train:
         pixels = images.astype(jnp.float32) * (1 / spec.scale)
         return spec.model.apply(view, pixels)
 
+    def one(examples: Examples, pixel: float) -> Float[Array, "1 *example"]:
+        return jnp.full((1, *examples.images.shape[1:]), pixel, jnp.float32)
+
     def drawn(seed: Scalar, examples: Examples) -> Params:
-        example = jnp.zeros((1, *examples.images.shape[1:]), jnp.float32)
-        return spec.model.init(streams(seed).weights, example)
+        return spec.model.init(streams(seed).weights, one(examples, 0.0))
 
     def shapes(examples: Examples) -> Params:
         return jax.eval_shape(drawn, 0, examples)
@@ -188,10 +190,9 @@ def make_train(spec: Spec) -> Train:
 
     def existing(seed: Scalar, examples: Examples) -> Callable[[Any], Params]:
         """The initialisation of the weights that topologies have."""
-        example = jnp.zeros((1, *examples.images.shape[1:]), jnp.float32)
 
         def make(topologies: Any) -> Params:
-            rngs = {"params": streams(seed).weights}
+            rngs, example = {"params": streams(seed).weights}, one(examples, 0.0)
             return spec.model.apply(topologies, example, rngs=rngs, mutable="params")[1]
 
         return make
@@ -204,8 +205,7 @@ def make_train(spec: Spec) -> Train:
             return jnp.mean(loss_and_hits(seen, examples.labels[rows])[0])
 
         def output(view: Params) -> Float[Array, ""]:
-            ones = jnp.ones((1, *examples.images.shape[1:]), jnp.float32)
-            return jnp.sum(spec.model.apply(view, ones))
+            return jnp.sum(spec.model.apply(view, one(examples, 1.0)))
 
         algorithm, optimizer = build(hyper, loss=loss, output=output)
         key = streams(hyper.seed).masks
@@ -233,10 +233,11 @@ def make_train(spec: Spec) -> Train:
         view = algorithm.view(state.params, state.sparse)
         if tapped and rooms:
             view = layers.with_taps(view, rows.shape[0])
-        # Topologies have no gradients.
         (loss, hits), grads = jax.value_and_grad(
             mean_loss, has_aux=True, allow_int=bool(rooms)
         )(view)
+        if rooms:
+            del grads[layers.TOPOLOGY]  # whole numbers have none
         return grads, (loss, hits)
 
     def update(
@@ -259,18 +260,17 @@ def make_train(spec: Spec) -> Train:
     def updates(
         hyper: Hyper, state: TrainState, rows: Array, examples: Examples
     ) -> tuple[TrainState, tuple[Array, Array]]:
-        def one(state: TrainState, rows: Array) -> tuple[TrainState, Any]:
+        def step(state: TrainState, rows: Array) -> tuple[TrainState, Any]:
             grads, seen = gradient(hyper, state, rows, examples)
             return update(hyper, state, grads)[0], seen
 
-        return jax.lax.scan(one, state, rows)
+        return jax.lax.scan(step, state, rows)
 
     def round_(
         hyper: Hyper, run: RunState, rows: Array, valid: Array, examples: Examples
     ) -> tuple[RunState, RoundMetrics]:
         state, seen = updates(hyper, run.train, rows[:-1], examples)
         grads, seen_last = gradient(hyper, state, rows[-1], examples, tapped=True)
-        grads.pop(layers.TOPOLOGY, None)
         masks, due = state.sparse.masks, is_due(hyper, state)
         if rewires:
             state, info = cond_over_lanes(due, exchange, update, hyper, state, grads)

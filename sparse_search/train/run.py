@@ -28,9 +28,10 @@ from sparse_search.sparse.formats import Tiled
 from sparse_search.train import results
 from sparse_search.train.checkpoint import Checkpoints, Saved
 from sparse_search.train.lanes import Group
+from sparse_search.train.methods import growth, rewires
 from sparse_search.train.rounds import FinalMetrics, RoundMetrics, RunState
 from sparse_search.train.stopped import Stopped
-from sparse_search.train.trials import Trial, algorithm_of, growth, rewires
+from sparse_search.train.trials import Trial, algorithm_of
 
 
 class Chunk(NamedTuple):
