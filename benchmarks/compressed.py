@@ -34,180 +34,26 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import optax  # noqa: E402
+from contenders import (  # noqa: E402
+    Plain,
+    Rounds,
+    random_examples,
+    random_rows,
+    rigl_of_jaxpruner,
+    uniform,
+)
 
-from sparse_search import algorithms, trees  # noqa: E402
-from sparse_search.models.mlp import MLP  # noqa: E402
-from sparse_search.sparse import formats, native  # noqa: E402
-from sparse_search.train import rounds  # noqa: E402
+from sparse_search.sparse import native  # noqa: E402
 
-SIZES, BATCH, GRADIENTS = (3072, 4000, 1000, 4000, 10), 128, 100
-RATE, STEPS = 0.005, 1_000_000
-REPEATS = 7
-
-
-def optimizer(rate: Any = RATE, decay: Any = 0.0, steps: Any = 0) -> Any:
-    """SGD with momentum."""
-    del decay, steps
-    return optax.sgd(rate, momentum=0.9)
-
-
-def examples() -> rounds.Examples:
-    """Random images of CIFAR-10's size; time does not depend on them."""
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (4096, SIZES[0]), np.uint8)
-    return rounds.Examples(jnp.asarray(images), jnp.asarray(rng.integers(0, 10, 4096)))
-
-
-class Ours:
-    """Rounds of a method; a call is one."""
-
-    gradients = GRADIENTS
-
-    def __init__(self, method: str, sparsity: float, *, compressed: bool):
-        """Prepares the program."""
-        model = MLP(SIZES[1:-1], SIZES[-1])
-        make = algorithms.CONSTRUCTORS[method]
-        layers = [f"params/Dense_{i}/kernel" for i in range(len(SIZES) - 2)]
-        shapes = dict(zip(layers, zip(SIZES, SIZES[1:], strict=False), strict=False))
-        counts = {k: round((1 - sparsity) * a * b) for k, (a, b) in shapes.items()}
-        if compressed:  # all weights of the last layer: products are faster here too
-            last = f"params/Dense_{len(SIZES) - 2}/kernel"
-            shapes[last] = SIZES[-2], SIZES[-1]
-            counts[last] = SIZES[-2] * SIZES[-1]
-        rooms = tuple(
-            (k, formats.room(counts[k], a * b)) for k, (a, b) in shapes.items()
-        )
-        spec = rounds.Spec(
-            model=model,
-            algorithm=lambda fraction, until, **_: algorithms.complete(
-                make, drop_fraction=fraction, until=until
-            ),
-            optimizer=optimizer,
-            round_steps=GRADIENTS,
-            scale=255.0,
-            rooms=rooms if compressed else (),
-        )
-        train = rounds.make_train(spec)
-        self._examples = examples()
-        params = train.shapes(self._examples)
-        leaves = trees.named_leaves(params)
-        tree = jax.tree.unflatten(
-            jax.tree.structure(params),
-            [np.int32(counts[k]) if k in counts else None for k in leaves],
-        )
-        self._hyper = rounds.Hyper(0, RATE, 0.0, 0.3, STEPS, STEPS, tree)
-        self._round = jax.jit(train.round, donate_argnums=1)
-        key = jax.random.key(0)
-        self._rows = jax.random.randint(key, (GRADIENTS, BATCH), 0, 4096)
-        weights = train.weights(0, self._examples)
-        self.state = jax.jit(train.init)(
-            self._hyper, weights, self._rows[0], self._examples
-        )
-
-    def __call__(self) -> None:
-        """One round."""
-        valid = jnp.zeros(1, jnp.int32)
-        self.state, metrics = self._round(
-            self._hyper, self.state, self._rows, valid, self._examples
-        )
-        jax.block_until_ready(metrics)
-
-
-class Plain:
-    """The dense network in JAX and optax alone, in a scan; with a mask, masked.
-
-    A call is 20 gradients. The mask is on the gradient only: the fastest way.
-    """
-
-    gradients = 20
-
-    def __init__(self, sparsity: float | None = None, updater: Any = None):
-        """Prepares the program; `updater` is one of jaxpruner."""
-        model, data = MLP(SIZES[1:-1], SIZES[-1]), examples()
-        transform = optimizer() if updater is None else updater.wrap_optax(optimizer())
-        params = model.init(jax.random.key(0), jnp.zeros((1, SIZES[0])))
-        masks = None
-        if sparsity is not None:
-            masks = jax.tree.map(
-                lambda p: (
-                    jax.random.uniform(jax.random.key(1), p.shape) > sparsity
-                    if p.ndim == 2 and p.shape[1] > 10
-                    else None
-                ),
-                params,
-            )
-            params = trees.apply_masks(params, masks)
-
-        def one(carry: Any, rows: Any, data: Any) -> Any:
-            params, state = carry
-            pixels = data.images[rows].astype(jnp.float32) * (1 / 255)
-
-            def loss(params: Any) -> Any:
-                logits, labels = model.apply(params, pixels), data.labels[rows]
-                each = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-                return each.mean()
-
-            grads = jax.grad(loss)(params)
-            if masks is not None:
-                grads = trees.apply_masks(grads, masks)
-            updates, state = transform.update(grads, state, params)
-            params = optax.apply_updates(params, updates)
-            if updater is not None:
-                params = updater.post_gradient_update(params, state)
-            return params, state
-
-        key = jax.random.key(0)
-        self._rows = jax.random.randint(key, (self.gradients, BATCH), 0, 4096)
-        self._data = data
-        self._loop = updater is not None  # as its users run it
-        if self._loop:
-            self._run = jax.jit(one, donate_argnums=0)
-        else:
-            self._run = jax.jit(
-                lambda carry, rows, data: jax.lax.scan(
-                    lambda c, r: (one(c, r, data), None), carry, rows
-                )[0],
-                donate_argnums=0,
-            )
-        self.state = jax.tree.map(jnp.array, (params, transform.init(params)))
-
-    def __call__(self) -> None:
-        """20 gradients."""
-        for rows in self._rows if self._loop else [self._rows]:
-            self.state = self._run(self.state, rows, self._data)
-        jax.block_until_ready(self.state)
-
-
-def jaxpruner_rigl(path: str, sparsity: float) -> Plain:
-    """RigL of jaxpruner, an update every 100 gradients, in a Python loop."""
-    sys.path.insert(0, path)
-    # It uses what JAX no longer has: None in a tree where the others have leaves.
-    jax.tree_map = lambda f, tree, *rest, **_: jax.tree_util.tree_map(  # type: ignore
-        lambda x, *xs: None if x is None else f(x, *xs),
-        tree,
-        *rest,
-        is_leaf=lambda x: x is None,
-    )
-    jaxpruner = importlib.import_module("jaxpruner")
-    config = importlib.import_module("ml_collections").ConfigDict(
-        {
-            "algorithm": "rigl",
-            "update_freq": GRADIENTS,
-            "update_start_step": 0,
-            "update_end_step": STEPS,
-            "sparsity": sparsity,
-            "dist_type": "uniform",
-            "drop_fraction": 0.3,
-        }
-    )
-    plain = Plain(updater=jaxpruner.create_updater_from_config(config))
-    plain.gradients = GRADIENTS
-    plain._rows = jnp.tile(plain._rows, (5, 1))
-    return plain
+SIZES, RATE = (3072, 4000, 1000, 4000, 10), 0.005
+GRADIENTS = 100  # of a round; a call of the others makes fewer
+FEW = 20
+EXAMPLES = 4096
+FORMS = {"compressed": ("static", "set", "rigl"), "masked": ("rigl",)}
 
 
 def prototype(folder: str, sparsity: float) -> Callable[[], None]:
-    """Fixed topology in another kernel; a call is 20 gradients."""
+    """Fixed topology in another kernel; a call is `FEW` gradients."""
     sys.path.insert(0, folder)
     peer = importlib.import_module("reference")
     if not hasattr(peer, "loaded"):
@@ -224,7 +70,7 @@ def prototype(folder: str, sparsity: float) -> Callable[[], None]:
         params.append({"w": values, "b": jnp.zeros(b)})
     last = rng.standard_normal(SIZES[-2:]) * (2 / SIZES[-2]) ** 0.5
     params.append({"w": jnp.asarray(last, jnp.float32), "b": jnp.zeros(SIZES[-1])})
-    transform, data = optimizer(), examples()
+    transform, data = optax.sgd(RATE, 0.9), random_examples(EXAMPLES, SIZES[0])
 
     def one(carry: Any, rows: Any, index: Any, data: Any) -> Any:
         params, state = carry
@@ -247,7 +93,7 @@ def prototype(folder: str, sparsity: float) -> Callable[[], None]:
         )[0],
         donate_argnums=0,
     )
-    rows = jax.random.randint(jax.random.key(0), (20, BATCH), 0, 4096)
+    rows = random_rows(data, FEW)
     state = [(params, transform.init(params))]
 
     def call() -> None:
@@ -258,7 +104,7 @@ def prototype(folder: str, sparsity: float) -> Callable[[], None]:
 
 
 def torch_net(sparsity: float | None) -> Callable[[], None]:
-    """PyTorch, dense or with the gradient masked; a call is 20 gradients."""
+    """PyTorch, dense or with the gradient masked; a call is `FEW` gradients."""
     torch = importlib.import_module("torch")
     torch.manual_seed(0)
     layers: list[Any] = []
@@ -266,10 +112,10 @@ def torch_net(sparsity: float | None) -> Callable[[], None]:
         layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
     net = torch.nn.Sequential(*layers[:-1])
     sgd = torch.optim.SGD(net.parameters(), RATE, momentum=0.9)
-    data = examples()
+    data = random_examples(EXAMPLES, SIZES[0])
     images = torch.from_numpy(np.array(data.images))
     labels = torch.from_numpy(np.array(data.labels)).long()
-    rows = torch.randint(0, 4096, (20, BATCH))
+    rows = torch.from_numpy(np.array(random_rows(data, FEW)))
     masks = {}
     if sparsity is not None:
         for layer in layers[:-2:2]:
@@ -301,7 +147,7 @@ def measure(contenders: dict[str, Any], repeats: int) -> dict[str, list[float]]:
             run()
             took = 1e3 * (time.perf_counter() - began)
             if repeat:  # the first call compiles
-                times[name].append(took / getattr(run, "gradients", 20))
+                times[name].append(took / getattr(run, "gradients", FEW))
     return times
 
 
@@ -311,7 +157,7 @@ def main() -> None:
     parser.add_argument("--sparsity", default="0.8,0.9,0.95,0.99")
     parser.add_argument("--jaxpruner", metavar="PATH", help="a checkout of the peer")
     parser.add_argument("--prototype", metavar="DIR", help="another kernel")
-    parser.add_argument("--repeats", type=int, default=REPEATS)
+    parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args()
     print(f"kernel: {native.instruction_set()}; {jax.device_count()} device")
     try:
@@ -320,20 +166,36 @@ def main() -> None:
     except ImportError:
         print("PyTorch is left out: it is not installed.")
         with_torch = False
-    dense: dict[str, Any] = {"dense JAX": Plain()}
+    data = random_examples(EXAMPLES, SIZES[0])
+
+    def plain(gradients: int = FEW, **options: Any) -> Plain:
+        return Plain(SIZES, data, rate=RATE, gradients=gradients, **options)
+
+    dense: dict[str, Any] = {"dense JAX": plain()}
     if with_torch:
         dense["dense PyTorch"] = torch_net(None)
     for sparsity in map(float, args.sparsity.split(",")):
         runs = dict(dense)
-        for method in ("static", "set", "rigl"):
-            name = f"ours, compressed {method}"
-            runs[name] = Ours(method, sparsity, compressed=True)
-        runs["ours, masked rigl"] = Ours("rigl", sparsity, compressed=False)
-        runs["masked JAX"] = Plain(sparsity)
+        counts = uniform(SIZES, sparsity)
+        for form, methods in FORMS.items():
+            for method in methods:
+                runs[f"ours, {form} {method}"] = Rounds(
+                    method,
+                    SIZES,
+                    counts,
+                    data,
+                    compressed=form == "compressed",
+                    rate=RATE,
+                    gradients=GRADIENTS,
+                )
+        runs["masked JAX"] = plain(sparsity=sparsity)
         if with_torch:
             runs["masked PyTorch"] = torch_net(sparsity)
         if args.jaxpruner:
-            runs["jaxpruner RigL"] = jaxpruner_rigl(args.jaxpruner, sparsity)
+            updater = rigl_of_jaxpruner(
+                args.jaxpruner, every=GRADIENTS, sparsity=sparsity
+            )
+            runs["jaxpruner RigL"] = plain(GRADIENTS, updater=updater)
         if args.prototype:
             runs["other kernel"] = prototype(args.prototype, sparsity)
         times = measure(runs, args.repeats)

@@ -30,7 +30,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from step import like_gradients, rigl_of_jaxpruner  # sets XLA's threads
+from contenders import rigl_of_jaxpruner
+from step import like_gradients
 
 from sparse_search import algorithms
 
@@ -49,7 +50,9 @@ def ours(params: Any, grads: Any) -> Callable[[], Any]:
 
 def jaxpruners(params: Any, grads: Any, path: str) -> Callable[[], Any]:
     """One update of jaxpruner's."""
-    updater = rigl_of_jaxpruner(path, every=1)
+    updater = rigl_of_jaxpruner(
+        path, every=1, sparsity=1 - DENSITY, allocation="erk", until=750_000
+    )
     state = updater.wrap_optax(optax.sgd(0.1)).init(params)
     params = updater.post_gradient_update(params, state)
     update = jax.jit(updater.update_state)

@@ -37,7 +37,6 @@ that to XLA. Nothing is pinned.
 """
 
 import argparse
-import importlib
 import os
 import random
 import statistics
@@ -54,7 +53,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from ml_collections import ConfigDict
+from contenders import rigl_of_jaxpruner
 
 from sparse_search.config import Config, freeze
 from sparse_search.data.dataset import Dataset, pixel_scale
@@ -201,36 +200,6 @@ def like_gradients(params: Any) -> Any:
     return jax.tree.map(lambda p: jax.random.normal(jax.random.key(1), p.shape), params)
 
 
-def rigl_of_jaxpruner(path: str, *, every: int) -> Any:
-    """RigL of a checkout of jaxpruner, as its users make it.
-
-    Args:
-        path: the checkout.
-        every: gradients from one update to the next.
-    """
-    # It calls `jax.tree_map`, which is gone, and needs it as lenient as it was: None
-    # in the first tree where the others hold a leaf.
-    jax.tree_map = lambda f, tree, *rest: jax.tree.map(
-        lambda x, *xs: None if x is None else f(x, *xs),
-        tree,
-        *rest,
-        is_leaf=lambda x: x is None,
-    )
-    if path not in sys.path:
-        sys.path.insert(0, path)
-    options = {
-        "algorithm": "rigl",
-        "dist_type": "erk",
-        "sparsity": 1 - DENSITY,
-        "drop_fraction": DROP_FRACTION,
-        "update_freq": every,
-        "update_start_step": 1,
-        "update_end_step": round(0.75 * STEPS),
-    }
-    jaxpruner = importlib.import_module("jaxpruner")
-    return jaxpruner.create_updater_from_config(ConfigDict(options))
-
-
 def measure(contenders: dict[str, Any], repeats: int) -> dict[str, list[float]]:
     """Milliseconds of every contender in every repeat, after two that do not count."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
@@ -266,7 +235,13 @@ def main() -> None:
     if args.jaxpruner:
         for updates, every in (("RigL", GRADIENTS), ("no update", 10 * STEPS)):
             for form in ("loop", "scan"):
-                updater = rigl_of_jaxpruner(args.jaxpruner, every=every)
+                updater = rigl_of_jaxpruner(
+                    args.jaxpruner,
+                    every=every,
+                    sparsity=1 - DENSITY,
+                    allocation="erk",
+                    until=round(0.75 * STEPS),
+                )
                 run = Plain(loaded, scan=form == "scan", updater=updater)
                 runs[f"jaxpruner {updates}, {form}"] = run
     else:

@@ -26,15 +26,15 @@ def get_config(arg: str = ""):
     config.representation = "compressed"
     config.steps = 3000
     config.batch_size = 128
-    config.optimizer.learning_rate = 0.05
     config.lanes = 1
 
     space = config.space
     space.budgets = (600_000,)
     space.methods = ("static", "set")
+    space.learning_rates = (0.2, 0.5)
     space.seeds = (0, 1, 2)
     space.small_dense.depths = (2,)
-    space.small_dense.learning_rates = (0.05, 0.1)
+    space.small_dense.learning_rates = (0.05, 0.1, 0.2)
 
     if arg == "smoke":
         config.data.validation = 50

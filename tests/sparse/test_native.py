@@ -1,5 +1,6 @@
 """Where the kernel is missing or of another version, one warning, and all works."""
 
+import shutil
 import subprocess
 import sys
 
@@ -50,3 +51,9 @@ def test_without_the_kernel(reason):
 
 def test_the_version_is_that_of_the_headers():
     assert 0 <= native.interface() < 100_000
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
+def test_with_a_compiler_there_is_a_kernel():
+    # Else all tests of the kernel would be skipped, and nobody would notice.
+    assert native.usable()

@@ -76,8 +76,8 @@ static void forward_rows(const Layer& l, const A* x, const typename V::T* bias, 
 
 template <class V, class A, class I, int N, bool kTail, bool kDx>
 static void backward_rows(const Layer& l, const A* x, const A* g, A* dx, typename V::T* dw,
-                          typename V::T* row_sums, int32_t tile, int32_t begin, int32_t end, int64_t first, int n,
-                          bool add) {
+                          typename V::T* row_sums, int32_t tile, int32_t begin, int32_t end,
+                          int64_t first, int n, bool add) {
   using T = typename V::T;
   const I* outs = static_cast<const I*>(l.outs);
   const T* values = static_cast<const T*>(l.values);
@@ -176,11 +176,11 @@ struct Typed {
     static void run(const Layer* l, const A* x, const A* g, A* dx, T* dw, int32_t tile,
                     int32_t begin, int32_t end, int64_t first, bool add, T* row_sums, int n) {
       if (dx) {
-        backward_rows<V, A, I, N, kTail, true>(*l, x, g, dx, dw, row_sums, tile, begin, end, first, n,
-                                             add);
+        backward_rows<V, A, I, N, kTail, true>(*l, x, g, dx, dw, row_sums, tile, begin, end,
+                                               first, n, add);
       } else {
-        backward_rows<V, A, I, N, kTail, false>(*l, x, g, dx, dw, row_sums, tile, begin, end, first, n,
-                                             add);
+        backward_rows<V, A, I, N, kTail, false>(*l, x, g, dx, dw, row_sums, tile, begin, end,
+                                                first, n, add);
       }
     }
   };
@@ -197,7 +197,8 @@ static void forward_typed(const Layer& l, const void* x, const void* bias, void*
 
 template <class V, class A, class I, class P>
 static void backward_typed(const Layer& l, const void* x, const void* g, void* dx, void* dw,
-                           void* row_sums, int32_t tile, int32_t begin, int32_t end, Columns c, bool add) {
+                           void* row_sums, int32_t tile, int32_t begin, int32_t end, Columns c,
+                           bool add) {
   using T = typename V::T;
   by_columns<kMaxVectors, Typed<V, A, I, P>::template Backward>(
       c.count, V::lanes, &l, static_cast<const A*>(x), static_cast<const A*>(g),
@@ -268,6 +269,17 @@ static void gradient_typed(const A* x, int64_t batch, const typename V::T* panel
   for (; r < rows; r++) gradient_block<V, A, 1>(x + r * batch, batch, panel, out + r * kPanel);
 }
 
+template <class V, class A>
+static typename V::T dot_typed(const A* x, const A* g, int64_t batch) {
+  V sum = V::zero();
+  for (int64_t b = 0; b < batch; b += V::lanes) {
+    const int n = batch - b < V::lanes ? batch - b : V::lanes;
+    const bool last = n < V::lanes;
+    sum = V::fma(load<V, A, true>(x + b, last, n), load<V, A, true>(g + b, last, n), sum);
+  }
+  return sum.sum();
+}
+
 template <class T>
 static int32_t reaching_typed(const T* block, int32_t size, T threshold, int32_t* where) {
   int32_t found = 0, i = 0;
@@ -301,37 +313,7 @@ static int32_t columns(Kind kind) {
   return kMaxVectors * (kind == kF64 ? F64::lanes : F32::lanes);
 }
 
-static void forward(Kind kind, const Layer& l, const void* x, const void* bias, void* y,
-                    bool relu, int32_t tile, int32_t begin, int32_t end, Columns c) {
-#define CALL(V, A)                                                                          \
-  l.narrow ? forward_typed<V, A, uint8_t, uint16_t>(l, x, bias, y, relu, tile, begin, end, c) \
-           : forward_typed<V, A, uint16_t, int32_t>(l, x, bias, y, relu, tile, begin, end, c)
-  if (kind == kF32) {
-    CALL(F32, float);
-  } else if (kind == kF64) {
-    CALL(F64, double);
-  } else {
-    CALL(F32, bf16);
-  }
-#undef CALL
-}
-
-static void backward(Kind kind, const Layer& l, const void* x, const void* g, void* dx, void* dw,
-                     void* row_sums, int32_t tile, int32_t begin, int32_t end, Columns c, bool add) {
-#define CALL(V, A)                                                                             \
-  l.narrow ? backward_typed<V, A, uint8_t, uint16_t>(l, x, g, dx, dw, row_sums, tile, begin, end, c, add) \
-           : backward_typed<V, A, uint16_t, int32_t>(l, x, g, dx, dw, row_sums, tile, begin, end, c, add)
-  if (kind == kF32) {
-    CALL(F32, float);
-  } else if (kind == kF64) {
-    CALL(F64, double);
-  } else {
-    CALL(F32, bf16);
-  }
-#undef CALL
-}
-
-// The kinds' types, for what has no indices.
+// The kinds' types: of vectors, activations, and weights.
 #define BY_KIND(call)          \
   if (kind == kF32) {          \
     call(F32, float, float);   \
@@ -340,6 +322,27 @@ static void backward(Kind kind, const Layer& l, const void* x, const void* g, vo
   } else {                     \
     call(F32, bf16, float);    \
   }
+
+static void forward(Kind kind, const Layer& l, const void* x, const void* bias, void* y,
+                    bool relu, int32_t tile, int32_t begin, int32_t end, Columns c) {
+#define CALL(V, A, T)                                                                   \
+  const auto f = l.narrow ? forward_typed<V, A, uint8_t, uint16_t>                      \
+                          : forward_typed<V, A, uint16_t, int32_t>;                     \
+  f(l, x, bias, y, relu, tile, begin, end, c);
+  BY_KIND(CALL)
+#undef CALL
+}
+
+static void backward(Kind kind, const Layer& l, const void* x, const void* g, void* dx, void* dw,
+                     void* row_sums, int32_t tile, int32_t begin, int32_t end, Columns c,
+                     bool add) {
+#define CALL(V, A, T)                                                                   \
+  const auto f = l.narrow ? backward_typed<V, A, uint8_t, uint16_t>                     \
+                          : backward_typed<V, A, uint16_t, int32_t>;                    \
+  f(l, x, g, dx, dw, row_sums, tile, begin, end, c, add);
+  BY_KIND(CALL)
+#undef CALL
+}
 
 static void gate(Kind kind, const void* dy, const void* y, void* g, void* db, int64_t batch,
                  int32_t begin, int32_t end) {
@@ -367,6 +370,13 @@ static void gradient(Kind kind, const void* x, int64_t batch, const void* panel,
 #undef CALL
 }
 
+static double dot(Kind kind, const void* x, const void* g, int64_t batch) {
+#define CALL(V, A, T) \
+  return dot_typed<V, A>(static_cast<const A*>(x), static_cast<const A*>(g), batch);
+  BY_KIND(CALL)
+#undef CALL
+}
+
 }  // namespace sparse_search::ISA
 
 #define JOIN_(a, b) a##b
@@ -375,6 +385,6 @@ static void gradient(Kind kind, const void* x, int64_t batch, const void* panel,
 const sparse_search::Kernels& sparse_search::JOIN(ISA, _kernels)() {
   static constexpr Kernels kernels{ISA::columns, ISA::forward, ISA::gate,
                                    ISA::backward, ISA::pack, ISA::gradient,
-                                   ISA::reaching};
+                                   ISA::dot,      ISA::reaching};
   return kernels;
 }

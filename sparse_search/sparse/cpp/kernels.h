@@ -44,6 +44,7 @@ struct Kernels {
   void (*pack)(Kind, const void* g, int64_t batch, int32_t first, int32_t last, void* panel);
   void (*gradient)(Kind, const void* x, int64_t batch, const void* panel, int32_t rows,
                    void* out);
+  double (*dot)(Kind, const void* x, const void* g, int64_t batch);
   // Where a block of the gradient is at least a threshold in magnitude; how many.
   int32_t (*reaching)(Kind, const void* block, int32_t size, double threshold, int32_t* where);
 };

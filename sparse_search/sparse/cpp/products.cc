@@ -79,7 +79,8 @@ ffi::Error Forward(ffi::ThreadPool pool, Any out_ptr, Any ins, Any perm, Any val
   l.perm = perm.untyped_data();
   l.values = values.untyped_data();
   const int32_t most = kernels().columns(*kind);
-  const int64_t blocks = (l.batch + most - 1) / most, parts = parts_of(l.tiles_out, std::min(l.out, l.tile_out));
+  const int64_t blocks = (l.batch + most - 1) / most;
+  const int64_t parts = parts_of(l.tiles_out, std::min(l.out, l.tile_out));
   const int64_t units = l.tiles_out * parts;
   parallel_for(pool, units * blocks, [&](int64_t u) {
     const Rows r = rows_of(u % units, parts, l.out, l.tile_out);
@@ -124,7 +125,8 @@ ffi::Error Backward(ffi::ThreadPool pool, Any in_ptr, Any outs, Any values, Any 
   std::memset(static_cast<char*>(dw->untyped_data()) + nnz * weight, 0,
               (dw->element_count() - nnz) * weight);
   const int32_t most = kernels().columns(*kind);
-  const int64_t blocks = (l.batch + most - 1) / most, parts = parts_of(l.tiles_in, std::min(l.in, l.tile_in));
+  const int64_t blocks = (l.batch + most - 1) / most;
+  const int64_t parts = parts_of(l.tiles_in, std::min(l.in, l.tile_in));
   parallel_for(pool, l.tiles_in * parts, [&](int64_t u) {
     const Rows r = rows_of(u, parts, l.in, l.tile_in);
     for (int64_t block = 0; block < blocks; block++)
