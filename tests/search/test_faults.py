@@ -8,7 +8,6 @@ from commands import CONFIGS, ROOT, command, lines, ok, run, without_times
 
 ARGUMENTS = (
     f"--config={CONFIGS / 'digits_map.py'}:smoke",
-    "--config.space.widths=(32,)",
     "--config.space.budgets=(656,)",
     "--config.workers=2",
 )

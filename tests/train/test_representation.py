@@ -107,9 +107,8 @@ def test_a_search_of_compressed_networks(tmp_path):
     arguments = (
         f"--config={CONFIGS / 'digits_map.py'}:smoke",
         "--config.representation=compressed",
-        "--config.space.widths=(32,)",
         "--config.space.seeds=(0,)",
-        "--config.steps=40",
+        "--config.space.budgets=(1440,)",
         f"--workdir={tmp_path}",
     )
     ok("search", *arguments)
