@@ -15,7 +15,6 @@ is installed. Each is left out otherwise.
 """
 
 import argparse
-import ctypes
 import importlib
 import random
 import statistics
@@ -24,17 +23,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-# As fast as the dense step can be: freed blocks stay mapped, so that large
-# temporaries cost no page faults. Before JAX is imported.
-_libc = ctypes.CDLL("libc.so.6")
-for _option, _value in ((-4, 0), (-1, 2**31 - 1), (-2, 64 << 20)):
-    _libc.mallopt(_option, _value)
-
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-import optax  # noqa: E402
-from contenders import (  # noqa: E402
+import allocator  # noqa: F401  before JAX
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from contenders import (
     Plain,
     Rounds,
     random_examples,
@@ -43,7 +37,7 @@ from contenders import (  # noqa: E402
     uniform,
 )
 
-from sparse_search.sparse import native  # noqa: E402
+from sparse_search.sparse import native
 
 SIZES, RATE = (3072, 4000, 1000, 4000, 10), 0.005
 GRADIENTS = 100  # of a round; a call of the others makes fewer

@@ -6,10 +6,12 @@ In the native kernel a weight costs one multiply-add over a row of activations f
 and two backward. Layers that follow each other are one operation (`chain`), so that
 what the ReLU of one lets through of the gradient is decided where the next one makes
 it, and summed up for the bias there. Without the kernel, or on another device, a layer
-is made dense for the product: always right, never small.
+is made dense for the product; for a very sparse one, a row of the batch is gathered for
+every weight.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +25,8 @@ from sparse_search.types import Array, Float
 Taps = tuple[Array, Array]
 """Zeros like a layer's input and output, whose cotangents are the factors of the
 gradient of all its entries: x and g with ∂L/∂W = x gᵀ."""
+
+_DENSE_FROM = 64  # entries a weight, below which dense arrays are faster (layer.py)
 
 
 class Layer(NamedTuple):
@@ -156,8 +160,14 @@ _chain.defvjp(_remember, _transpose, symbolic_zeros=True)
 def _forward(layer: Layer, x: Array, *, relu: bool) -> Array:
     topology = layer.topology
     if not native.usable():
-        weights = formats.to_dense(topology, layer.values)
-        y = _matmul(weights.T, x, layer.values.dtype) + layer.bias[:, None]
+        kind = layer.values.dtype
+        if _gathers(topology):
+            inputs, neurons = formats.positions(topology)
+            each = layer.values[:, None] * _rows(x, inputs, kind)
+            y = jax.ops.segment_sum(each, neurons, topology.shape[1])
+        else:
+            y = _matmul(formats.to_dense(topology, layer.values).T, x, kind)
+        y = y + layer.bias[:, None]
         return (jax.nn.relu(y) if relu else y).astype(x.dtype)
     return native.call(
         "SparseSearchForward",
@@ -203,7 +213,7 @@ def _backward(
     sums over the batch come third.
     """
     if not native.usable():
-        return _dense_backward(topology, values, x, g, need_dx, gated)
+        return _jax_backward(topology, values, x, g, need_dx, gated)
     inputs = topology.shape[0]
     return native.call(
         "SparseSearchBackward",
@@ -223,18 +233,35 @@ def _backward(
     )
 
 
-def _dense_backward(
+def _jax_backward(
     topology: Tiled, values: Array, x: Array, g: Array, need_dx: bool, gated: bool
 ) -> tuple[Array, Array, Array]:
     kind = values.dtype
-    at = formats.positions(topology)
-    dw = _matmul(x, g.T, kind).at[at].get(mode="fill", fill_value=0)
+    inputs, neurons = at = formats.positions(topology)
+    if _gathers(topology):
+        rows = _rows(g, neurons, kind)
+        dw = jnp.sum(_rows(x, inputs, kind) * rows, axis=1)
+    else:
+        dw = _matmul(x, g.T, kind).at[at].get(mode="fill", fill_value=0)
     if not need_dx:
         return x, dw, dw
-    dx = _matmul(formats.to_dense(topology, values), g, kind)
+    if _gathers(topology):
+        dx = jax.ops.segment_sum(values[:, None] * rows, inputs, topology.shape[0])
+    else:
+        dx = _matmul(formats.to_dense(topology, values), g, kind)
     if gated:
         dx = jnp.where(x > 0, dx, jnp.zeros_like(dx))
     return dx.astype(x.dtype), dw, jnp.sum(dx, axis=1)
+
+
+def _gathers(topology: Tiled) -> bool:
+    """Whether JAX alone is faster, and smaller, with a row of the batch a weight."""
+    return topology.capacity * _DENSE_FROM < math.prod(topology.shape)
+
+
+def _rows(x: Array, places: Array, kind: Any) -> Array:
+    """Rows by number, zero for numbers beyond the last."""
+    return x.astype(kind).at[places].get(mode="fill", fill_value=0)
 
 
 def _tile(topology: Tiled) -> dict[str, int]:

@@ -105,7 +105,15 @@ def test_types_and_chains(sizes, density, batch, relu, kind):
         check(sizes, density, batch, kind, relu, seed=0, tapped=len(sizes) != 3)
 
 
-@pytest.mark.parametrize("case, kind", [(CASES[-1], "float32"), (CASES[-2], "float64")])
+@pytest.mark.parametrize(
+    "case, kind",
+    [
+        (CASES[-1], "float32"),
+        (CASES[-2], "float64"),
+        (((200, 300, 90), 0.004, 20, True), "float64"),  # a gather for every weight
+        (((200, 300), 0.004, 20, True), "bfloat16"),
+    ],
+)
 def test_chains_without_the_kernel(case, kind, monkeypatch):
     monkeypatch.setattr(native, "usable", lambda: False)
     sizes, density, batch, relu = case

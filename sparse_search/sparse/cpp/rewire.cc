@@ -90,27 +90,26 @@ struct Topology {
   int64_t find(Position at) const {
     const int32_t* ptr = row(at);
     const uint32_t wanted = column_in_tile(at);
-    int64_t low = ptr[0], high = ptr[1];
-    while (low < high) {
-      const int64_t middle = (low + high) / 2;
-      if (out(middle) < wanted) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
+    // Without branches: which half an entry is in cannot be foreseen.
+    int64_t low = ptr[0], left = ptr[1] - ptr[0];
+    while (left > 1) {
+      const int64_t half = left / 2;
+      low += out(low + half - 1) < wanted ? half : 0;
+      left -= half;
     }
-    return low < ptr[1] && out(low) == wanted ? low : -1;
+    return left && out(low) == wanted ? low : -1;
   }
   bool inside(Position at) const {
     return at.row < static_cast<uint32_t>(l.in) && at.column < static_cast<uint32_t>(l.out);
   }
 };
 
-// Marks the k largest of `words`; equal ones by the smallest rank of their position.
-template <class U, class At>
-void mark_largest(ffi::ThreadPool& pool, const std::vector<U>& words, int64_t k,
+// Marks the k largest of n scores; equal ones by the smallest rank of their position.
+template <class T, class At>
+void mark_largest(ffi::ThreadPool& pool, const T* scores, int64_t n, int64_t k,
                   const Bijection& order, const At& position, std::vector<uint8_t>& chosen) {
-  const int64_t n = words.size();
+  using U = typename Unsigned<T>::type;
+  const auto word = [&](int64_t i) { return sortable(scores[i]); };
   chosen.assign(n, 0);
   if (k <= 0) return;
   if (k >= n) {
@@ -130,7 +129,7 @@ void mark_largest(ffi::ThreadPool& pool, const std::vector<U>& words, int64_t k,
     parallel_for(pool, parts, [&](int64_t p) {
       histograms[p].resize(1 << 16);
       for (int64_t i = n * p / parts; i < n * (p + 1) / parts; i++)
-        histograms[p][words[i] >> kShift]++;
+        histograms[p][word(i) >> kShift]++;
     });
     const auto number = [&](int64_t bin) {
       int64_t sum = 0;
@@ -142,7 +141,7 @@ void mark_largest(ffi::ThreadPool& pool, const std::vector<U>& words, int64_t k,
     std::vector<std::vector<int64_t>> within(parts);
     parallel_for(pool, parts, [&](int64_t p) {
       for (int64_t i = n * p / parts; i < n * (p + 1) / parts; i++) {
-        const int64_t b = words[i] >> kShift;
+        const int64_t b = word(i) >> kShift;
         chosen[i] = b > bin;
         if (b == bin) within[p].push_back(i);
       }
@@ -151,15 +150,15 @@ void mark_largest(ffi::ThreadPool& pool, const std::vector<U>& words, int64_t k,
   }
   const int64_t left = k - above;
   std::nth_element(inside.begin(), inside.begin() + (left - 1), inside.end(),
-                   [&](int64_t a, int64_t b) { return words[a] > words[b]; });
-  const U threshold = words[inside[left - 1]];
+                   [&](int64_t a, int64_t b) { return word(a) > word(b); });
+  const U threshold = word(inside[left - 1]);
   int64_t taken = 0;
   std::vector<std::pair<uint64_t, int64_t>> ties;
   for (const int64_t i : inside) {
-    if (words[i] > threshold) {
+    if (word(i) > threshold) {
       chosen[i] = 1;
       taken++;
-    } else if (words[i] == threshold) {
+    } else if (word(i) == threshold) {
       ties.emplace_back(0, i);
     }
   }
@@ -236,7 +235,7 @@ struct Rewire {
 
   struct Candidates {
     std::vector<Grown> entries;
-    std::vector<typename Unsigned<T>::type> words;
+    std::vector<T> scores;
   };
 
   // All entries that do not stay and whose gradient's magnitude is at least (or, of 0,
@@ -264,14 +263,14 @@ struct Rewire {
           const int64_t place = old.find(at);
           if (stays(place)) continue;
           found[p].entries.push_back({at, static_cast<int32_t>(place)});
-          found[p].words.push_back(sortable(std::abs(block[where[i]])));
+          found[p].scores.push_back(std::abs(block[where[i]]));
         }
       }
     });
     Candidates all;
     for (Candidates& part : found) {
       all.entries.insert(all.entries.end(), part.entries.begin(), part.entries.end());
-      all.words.insert(all.words.end(), part.words.begin(), part.words.end());
+      all.scores.insert(all.scores.end(), part.scores.begin(), part.scores.end());
       part = {};
     }
     return all;
@@ -328,7 +327,7 @@ struct Rewire {
         continue;
       }
       std::vector<uint8_t> chosen;
-      mark_largest(pool, found.words, wanted, order,
+      mark_largest(pool, found.scores.data(), number, wanted, order,
                    [&](int64_t i) { return found.entries[i].at; }, chosen);
       std::vector<Grown> grown;
       grown.reserve(wanted);
@@ -360,14 +359,15 @@ struct Rewire {
     const auto drawn =
         walk(draw, number, [&](Position, int64_t place) { return place < 0; });
     const int64_t n = drawn.size();
-    std::vector<typename Unsigned<T>::type> words(n);
+    std::vector<T> scores(n);
     const int64_t parts = 32;
     parallel_for(pool, parts, [&](int64_t p) {
       for (int64_t i = n * p / parts; i < n * (p + 1) / parts; i++)
-        words[i] = sortable(score(drawn[i].at));
+        scores[i] = score(drawn[i].at);
     });
     std::vector<uint8_t> chosen;
-    mark_largest(pool, words, wanted, order, [&](int64_t i) { return drawn[i].at; }, chosen);
+    mark_largest(pool, scores.data(), n, wanted, order,
+                 [&](int64_t i) { return drawn[i].at; }, chosen);
     std::vector<Grown> grown;
     for (int64_t i = 0; i < n; i++)
       if (chosen[i]) grown.push_back(drawn[i]);
@@ -489,14 +489,7 @@ ffi::Error rewire_typed(ffi::ThreadPool& pool, Topology old, const void* keep, i
     return Bijection{keys + 2 * pairs * i, pairs, half, column_bits};
   };
   Rewire<T> work{pool, old, {}, kind, x, g};
-  using U = typename Unsigned<T>::type;
-  std::vector<U> words(old.nnz);
   const T* scores = static_cast<const T*>(keep);
-  const int64_t parts = 16;
-  parallel_for(pool, parts, [&](int64_t p) {
-    for (int64_t i = old.nnz * p / parts; i < old.nnz * (p + 1) / parts; i++)
-      words[i] = sortable(scores[i]);
-  });
   // The row of a place is found among all pointers, which only ties need.
   const auto position = [&](int64_t place) {
     const int64_t rows = old.tiles() * (old.l.tile_in + 1);
@@ -507,7 +500,7 @@ ffi::Error rewire_typed(ffi::ThreadPool& pool, Topology old, const void* keep, i
         static_cast<uint32_t>(tile % old.l.tiles_out * old.l.tile_out + old.out(place))};
   };
   kept = std::clamp<int64_t>(kept, 0, old.nnz);
-  mark_largest(pool, words, kept, order(0), position, work.kept);
+  mark_largest(pool, scores, old.nnz, kept, order(0), position, work.kept);
   const double size = static_cast<double>(old.l.in) * old.l.out;
   count = std::min<double>(std::min(count, capacity), size);
   const int64_t missing = std::max<int64_t>(count - kept, 0);
