@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from sparse_search.sparse import initializers
 from sparse_search.sparse.formats import Tiled
-from sparse_search.sparse.products import Layer, chain
+from sparse_search.sparse.products import Layer, chain, features_first
 from sparse_search.types import Array, Float
 
 TOPOLOGY, TAPS = "topology", "taps"
@@ -76,7 +76,7 @@ class Dense(nn.Dense):
 def _resolved(inputs: Array | Pending, *, relu: bool = True) -> Array:
     if not isinstance(inputs, Pending):
         return inputs
-    y = chain(inputs.layers, inputs.x.T, relu=relu).T
+    y = chain(inputs.layers, features_first(inputs.x), relu=relu).T
     return y.reshape(*inputs.shape, y.shape[-1])
 
 

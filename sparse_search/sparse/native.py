@@ -18,6 +18,7 @@ import numpy as np
 import sparse_search.sparse as package
 
 _HANDLERS = (
+    "SparseSearchTranspose",
     "SparseSearchForward",
     "SparseSearchGate",
     "SparseSearchBackward",

@@ -79,6 +79,21 @@ def chain(
     return _chain(relu, tuple(layers), x)
 
 
+@jax.custom_vjp
+def features_first(x: Float[Array, "batch features"]) -> Float[Array, "features batch"]:
+    """The transpose, several times as fast as XLA's on a CPU."""
+    if not native.usable() or x.dtype not in ("float32", "float64", "bfloat16"):
+        return x.T
+    return native.call(
+        "SparseSearchTranspose", jax.ShapeDtypeStruct(x.T.shape, x.dtype), x
+    )
+
+
+features_first.defvjp(
+    lambda x: (features_first(x), None), lambda _, g: (features_first(g),)
+)
+
+
 def transposed(
     topology: Tiled, values: Float[Array, " capacity"], g: Float[Array, "neurons batch"]
 ) -> Float[Array, "inputs batch"]:

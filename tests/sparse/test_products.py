@@ -180,3 +180,17 @@ def test_what_does_not_fit_is_refused_before_the_kernel(change, message):
     layer = layer._replace(**change)
     with pytest.raises(ValueError, match=message):
         products.chain([layer], x, relu=False)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("shape", [(1, 1), (16, 16), (128, 784), (7, 33), (100, 3)])
+def test_features_first_is_the_transpose(form, shape, kind):
+    with jax.enable_x64(kind == "float64"):
+        x = jnp.asarray(np.random.default_rng(0).standard_normal(shape), kind)
+        y, pull = jax.vjp(products.features_first, x)
+        np.testing.assert_array_equal(y, x.T)
+        np.testing.assert_array_equal(pull(2 * y)[0], 2 * x)
+        lanes = jnp.stack([x, -x])
+        np.testing.assert_array_equal(
+            jax.vmap(products.features_first)(lanes), lanes.transpose(0, 2, 1)
+        )

@@ -370,6 +370,29 @@ static void gradient(Kind kind, const void* x, int64_t batch, const void* panel,
 #undef CALL
 }
 
+template <class A>
+static void transpose_typed(const A* x, int64_t rows, int64_t columns, int32_t begin,
+                            int32_t end, A* y) {
+  for (int64_t c = begin; c < end; c += kSquare)
+    for (int64_t r = 0; r < rows; r += kSquare) {
+      if (c + kSquare <= end && r + kSquare <= rows) {
+        square(x + r * columns + c, columns, y + c * rows + r, rows);
+        continue;
+      }
+      for (int64_t i = c; i < c + kSquare && i < end; i++)
+        for (int64_t j = r; j < r + kSquare && j < rows; j++)
+          y[i * rows + j] = x[j * columns + i];
+    }
+}
+
+static void transpose(Kind kind, const void* x, int64_t rows, int64_t columns, int32_t begin,
+                      int32_t end, void* y) {
+#define CALL(V, A, T) \
+  transpose_typed(static_cast<const A*>(x), rows, columns, begin, end, static_cast<A*>(y));
+  BY_KIND(CALL)
+#undef CALL
+}
+
 static double dot(Kind kind, const void* x, const void* g, int64_t batch) {
 #define CALL(V, A, T) \
   return dot_typed<V, A>(static_cast<const A*>(x), static_cast<const A*>(g), batch);
@@ -383,8 +406,8 @@ static double dot(Kind kind, const void* x, const void* g, int64_t batch) {
 #define JOIN(a, b) JOIN_(a, b)
 
 const sparse_search::Kernels& sparse_search::JOIN(ISA, _kernels)() {
-  static constexpr Kernels kernels{ISA::columns, ISA::forward, ISA::gate,
-                                   ISA::backward, ISA::pack, ISA::gradient,
-                                   ISA::dot,      ISA::reaching};
+  static constexpr Kernels kernels{ISA::columns, ISA::transpose, ISA::forward,
+                                   ISA::gate,    ISA::backward,  ISA::pack,
+                                   ISA::gradient, ISA::dot,      ISA::reaching};
   return kernels;
 }

@@ -29,6 +29,9 @@ struct Columns {
 
 struct Kernels {
   int32_t (*columns)(Kind);  // at most, of a block
+  // y[c, r] = x[r, c] for some columns of x.
+  void (*transpose)(Kind, const void* x, int64_t rows, int64_t columns, int32_t begin,
+                    int32_t end, void* y);
   // y[rows of a tile row of outputs, columns] = relu?(Wᵀ x + b)
   void (*forward)(Kind, const Layer&, const void* x, const void* bias, void* y, bool relu,
                   int32_t tile, int32_t begin, int32_t end, Columns);

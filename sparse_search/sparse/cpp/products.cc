@@ -90,6 +90,20 @@ ffi::Error Forward(ffi::ThreadPool pool, Any out_ptr, Any ins, Any perm, Any val
   return ffi::Error::Success();
 }
 
+// A batch as its features, or the other way round.
+ffi::Error Transpose(ffi::ThreadPool pool, Any x, Out y) {
+  auto kind = kind_of(x.element_type());
+  if (!kind || x.dimensions().size() != 2 || x.element_count() != y->element_count())
+    return ffi::Error::InvalidArgument("activations must be float matrices");
+  const int64_t rows = x.dimensions()[0], columns = x.dimensions()[1];
+  constexpr int64_t kColumns = 64;
+  parallel_for(pool, (columns + kColumns - 1) / kColumns, [&](int64_t u) {
+    kernels().transpose(*kind, x.untyped_data(), rows, columns, u * kColumns,
+                        std::min(columns, (u + 1) * kColumns), y->untyped_data());
+  });
+  return ffi::Error::Success();
+}
+
 // The gradient of a layer's output where its ReLU lets it through, and of its bias.
 ffi::Error Gate(ffi::ThreadPool pool, Any y, Any dy, Out g, Out db, bool relu) {
   auto kind = kind_of(dy.element_type());
@@ -153,6 +167,12 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(SparseSearchForward, Forward,
                                   .Attr<int64_t>("tile_in")
                                   .Attr<int64_t>("tile_out")
                                   .Attr<bool>("relu"));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(SparseSearchTranspose, Transpose,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Any>()    // x
+                                  .Ret<Any>());  // y
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(SparseSearchGate, Gate,
                               ffi::Ffi::Bind()

@@ -28,7 +28,7 @@ constexpr int64_t kFew = 1 << 15;    // words that are ordered without counting 
 constexpr int kPanel = 64;           // columns of the gradient that are made together
 constexpr int kRows = 48;            // and rows
 constexpr int kAhead = 32;           // positions that are looked up together
-constexpr int32_t kSampledRows = 1024;
+constexpr int64_t kSampled = 1 << 16, kLeastSampled = 1 << 12;  // entries, to find a threshold
 
 template <class T>
 struct Unsigned;
@@ -282,8 +282,9 @@ struct Rewire {
     const size_t width = size_of(kind) * l.batch;
     // Positions of the first ranks are random, and so are their rows and columns.
     std::vector<uint32_t> rows, columns;
-    for (uint64_t r = 0; r < order.ranks() && static_cast<int32_t>(rows.size()) < kSampledRows;
-         r++) {
+    const int64_t size = static_cast<int64_t>(l.in) * l.out;
+    const size_t most = std::clamp(size / 32, kLeastSampled, kSampled) / kPanel;
+    for (uint64_t r = 0; r < order.ranks() && rows.size() < most; r++) {
       const Position at = order.position(r);
       if (!old.inside(at)) continue;
       rows.push_back(at.row);
