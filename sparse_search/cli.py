@@ -78,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     folder: dict[str, Any] = {"metavar": "DIR", "type": Path}
     for name in ("report", "status"):
         add[name].add_argument("workdir", help="a workdir", **folder)
+    add["status"].add_argument(
+        "--skipped", action="store_true", help="what a search leaves out, and why"
+    )
     add["report"].add_argument("--out", help="default: DIR/report", **folder)
     add["compare"].add_argument("workdirs", help="workdirs", nargs="+", **folder)
     add["compare"].add_argument("--out", help="for the page", required=True, **folder)
@@ -248,9 +251,9 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> None:
-    from sparse_search.status import status
+    from sparse_search.status import skipped, status
 
-    print("\n".join(status(arguments.workdir)))
+    print("\n".join((skipped if arguments.skipped else status)(arguments.workdir)))
 
 
 def _go_on(stop: _Stop, arguments: Sequence[str], workdir: Path) -> int:

@@ -173,6 +173,28 @@ class Space:
 
 
 @dataclass(frozen=True)
+class Strategy:
+    """How a search chooses what to train of its space.
+
+    The small dense family is the reference, and always trained; halving alone gives
+    up those of its learning rates that begin badly.
+
+    Attributes:
+        name: grid, all; random or quasi_random, some points; halving, all for a few
+            rounds, and the best on validation to the end.
+        points: how many points random and quasi_random train, each with all seeds.
+        first_rounds: that halving trains every point for.
+        reduction: η: of so many points halving lets one go on, for so many times the
+            rounds.
+    """
+
+    name: str = "grid"
+    points: int = _within(0, low=0)
+    first_rounds: int = _within(1, low=1)
+    reduction: int = _within(3, low=2)
+
+
+@dataclass(frozen=True)
 class Config:
     """An experiment.
 
@@ -193,6 +215,7 @@ class Config:
         executor: local, processes, or auto: processes on a CPU with several cores.
         workers: processes to use; 0 takes one a core.
         space: the population of a search.
+        strategy: what of it is trained.
     """
 
     data: Data = Data()
@@ -210,6 +233,7 @@ class Config:
     executor: str = "auto"
     workers: int = _within(0, low=0)
     space: Space = Space()
+    strategy: Strategy = Strategy()
 
 
 # What decides how a trial is run, watched and kept, but not its result.
@@ -219,6 +243,10 @@ _NO_RESULT = {
     "save_results",
     "executor",
     "workers",
+    "strategy.name",
+    "strategy.points",
+    "strategy.first_rounds",
+    "strategy.reduction",
 }
 # Lists that may grow in a workdir that already has trials.
 _GROWING = {

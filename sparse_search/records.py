@@ -201,6 +201,12 @@ def read_plan(workdir: Path) -> dict[str, Record]:
     return {record["chunk"]: record for record in read(workdir / "plan.jsonl")}
 
 
+def read_skipped(workdir: Path) -> list[dict[str, str]]:
+    """The name and the reason of every combination that a search leaves out."""
+    file = workdir / "skipped.json"
+    return json.loads(file.read_text()) if file.exists() else []
+
+
 class Tail:
     """The records that were appended to a journal since the last look."""
 

@@ -4,8 +4,22 @@ from collections import Counter
 from pathlib import Path
 
 from sparse_search import records
+from sparse_search.errors import UserError
 from sparse_search.progress import duration
 from sparse_search.train.workdir import owner
+
+
+def skipped(workdir: Path) -> list[str]:
+    """Lines for people: what the space of a search leaves out, and why.
+
+    Raises:
+        UserError: the folder is no workdir of a search.
+    """
+    if records.read_config(workdir).get("command") != "search":
+        raise UserError(f"{workdir} is no workdir of a search; nothing is skipped.")
+    found = records.read_skipped(workdir)
+    lines = [f"{len(found)} combinations are skipped" + (":" if found else ".")]
+    return lines + [f"  {one['name']}: {one['reason']}" for one in found]
 
 
 def status(workdir: Path) -> list[str]:

@@ -37,7 +37,7 @@ class Meter:
     def __init__(
         self,
         workdir: Path,
-        pending: list[Planned],
+        pending: list[tuple[Planned, int]],
         everything: set[str],
         workers: int,
         watch: Watcher,
@@ -46,7 +46,7 @@ class Meter:
 
         Args:
             workdir: of the search.
-            pending: the chunks that are to be trained.
+            pending: the chunks that are to be trained, and for how many rounds.
             everything: the names of all trials, finished or not.
             workers: how many train at the same time.
             watch: is told of the progress.
@@ -57,15 +57,21 @@ class Meter:
         self._finished = everything & records.read_trials(workdir).keys()
         self._workers, self._watch = workers, watch
         # What a trial's round adds to the expected seconds that are done.
-        done = records.read_rounds(workdir)
-        per_trial: dict[str, float] = {}
-        for planned in pending:
-            for trial in planned.chunk.trials:
-                per_trial[trial.name] = planned.seconds / len(planned.chunk.trials)
         rounds = max(r["rounds"] for r in records.read_plan(workdir).values())
-        self._share = {name: s / rounds for name, s in per_trial.items()}
-        self._seconds_total = sum(per_trial.values())
-        self._seconds_done = sum(self._share.get(name, 0.0) for name, _ in done)
+        self._share: dict[str, float] = {}
+        self._seconds_total = 0.0
+        until: dict[str, int] = {}
+        for planned, number in pending:
+            for trial in planned.chunk.trials:
+                share = planned.seconds / len(planned.chunk.trials) / rounds
+                self._share[trial.name] = share
+                self._seconds_total += share * number
+                until[trial.name] = number
+        self._seconds_done = sum(
+            self._share[name]
+            for name, number in records.read_rounds(workdir)
+            if number <= until.get(name, 0)
+        )
         self._seconds_before = self._seconds_done
         self._began = time.monotonic()
 

@@ -41,12 +41,14 @@ class Job(NamedTuple):
             lanes, or train.
         trials: to measure: the members of a group.
         chunks: to train, one after the other.
+        until: the rounds that they shall have been trained for; None: to the end.
     """
 
     name: str
     kind: Literal["represent", "measure", "train"]
     trials: tuple[Trial, ...] = ()
     chunks: tuple[Chunk, ...] = ()
+    until: int | None = None
 
 
 class Worker:
@@ -78,7 +80,7 @@ class Worker:
         for chunk in job.chunks:
             # After a crash, a job is begun again: what it had finished stays.
             if not finished(self._workdir, chunk):
-                self.train(chunk, should_stop)
+                self.train(chunk, should_stop, job.until)
         return None
 
     def _data(self) -> Loaded:
@@ -91,10 +93,13 @@ class Worker:
             self._groups[trial.group] = Group(self._config, trial, self._data())
         return self._groups[trial.group]
 
-    def train(self, chunk: Chunk, should_stop: Callable[[], bool]) -> None:
+    def train(
+        self, chunk: Chunk, should_stop: Callable[[], bool], until: int | None = None
+    ) -> None:
         """Train a chunk; what breaks it is recorded as its trials' failure."""
         try:
-            run_chunk(self._group(chunk.trials[0]), chunk, self._workdir, should_stop)
+            group = self._group(chunk.trials[0])
+            run_chunk(group, chunk, self._workdir, should_stop, until=until)
         except (Stopped, UserError, OSError):
             raise
         except Exception as error:

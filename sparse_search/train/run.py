@@ -72,8 +72,9 @@ def run_chunk(
     workdir: Path,
     should_stop: Callable[[], bool],
     on_record: Callable[[str, Record], None] = lambda kind, record: None,
+    until: int | None = None,
 ) -> None:
-    """Train a chunk to its end, from its newest checkpoint if there is one.
+    """Train a chunk, from its newest checkpoint if there is one.
 
     Args:
         group: programs and data.
@@ -81,6 +82,7 @@ def run_chunk(
         workdir: for checkpoints and results.
         should_stop: asked after every round.
         on_record: is told ("round", record) and ("trial", record) as they happen.
+        until: the rounds that it shall have been trained for; None trains to the end.
 
     Raises:
         Stopped: it was asked to; the state is saved.
@@ -108,17 +110,22 @@ def run_chunk(
         done, before = saved.rounds, saved.seconds
         began = time.perf_counter()
         valid = loaded.validation(seeds)
-        while done < config.steps // config.sparsity.rewire_every:
+        whole = config.steps // config.sparsity.rewire_every
+        until = whole if until is None else until
+        while done < until:
             rows = loaded.rows(seeds, done * config.sparsity.rewire_every)
             state, metrics = programs.round(hyper, state, rows, valid, loaded.examples)
             done += 1
             emit("round", *_round_records(config, chunk, done, jax.device_get(metrics)))
             stop = should_stop()
-            if stop or done % config.checkpoint_every == 0:
+            pause = done == until and done < whole
+            if stop or pause or done % config.checkpoint_every == 0:
                 seconds = before + time.perf_counter() - began
                 checkpoints.save(state, Saved(done, seconds, names))
             if stop:
                 raise Stopped
+        if until < whole:
+            return
         part = loaded.part(seeds)
         final = programs.evaluate(hyper, state, part, loaded.examples)
         final, state = jax.device_get((final, state))

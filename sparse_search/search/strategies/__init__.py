@@ -1,0 +1,42 @@
+"""How a search chooses what to train; one strategy, one file."""
+
+from sparse_search.config import Config
+from sparse_search.errors import UserError, one_of
+from sparse_search.search.strategies.base import (
+    Ask,
+    History,
+    Problem,
+    Seen,
+    Strategy,
+    reached,
+)
+from sparse_search.search.strategies.grid import grid
+from sparse_search.search.strategies.halving import halving
+from sparse_search.search.strategies.quasi_random import quasi_random
+from sparse_search.search.strategies.random import random
+
+__all__ = ["Ask", "History", "Problem", "Seen", "Strategy", "make", "reached"]
+
+NAMES = ("grid", "random", "quasi_random", "halving")
+
+
+def make(config: Config) -> Strategy:
+    """The strategy that a config names.
+
+    Raises:
+        UserError: there is no such strategy, or it lacks a number.
+    """
+    wanted = config.strategy
+    if wanted.name not in NAMES:
+        raise one_of("config.strategy.name", wanted.name, NAMES)
+    if wanted.name == "grid":
+        return grid()
+    if wanted.name == "halving":
+        return halving(wanted.first_rounds, wanted.reduction)
+    if not wanted.points:
+        raise UserError(
+            f"config.strategy.name={wanted.name!r} trains config.strategy.points "
+            "points of the space; set how many."
+        )
+    choose = random if wanted.name == "random" else quasi_random
+    return choose(wanted.points, config.seed)

@@ -1,0 +1,218 @@
+"""What strategies ask for; real searches with them; the contract's own checks."""
+
+import csv
+import math
+
+import pytest
+from commands import CONFIGS, lines, ok, run
+
+from sparse_search.config import freeze
+from sparse_search.errors import UserError
+from sparse_search.search import strategies
+from sparse_search.search.strategies.base import Ask, Seen, Strategy
+from sparse_search.search.strategies.halving import halving
+from sparse_search.testing import strategies as contract
+
+WANTED = [
+    {"name": "grid"},
+    {"name": "random", "points": 5},
+    {"name": "random", "points": 1000},
+    {"name": "quasi_random", "points": 5},
+    {"name": "quasi_random", "points": 1000},
+    {"name": "halving"},
+    {"name": "halving", "first_rounds": 2, "reduction": 2},
+    {"name": "halving", "first_rounds": 100},
+]
+
+
+def made(**wanted):
+    return strategies.make(freeze({"strategy": wanted}))
+
+
+@pytest.mark.parametrize("wanted", WANTED, ids=str)
+def test_contract(wanted):
+    contract.check(made(**wanted))
+    contract.check(made(**wanted), contract.problem(methods=("set",), widths=(16,)))
+
+
+def trained(strategy, problem, **more):
+    seen = contract.simulate(strategy, problem, **more)
+    return {name for name, one in seen.items() if one.ended}
+
+
+def is_reference(name):
+    return name.startswith("small_dense")
+
+
+@pytest.mark.parametrize("name", ["random", "quasi_random"])
+def test_some_points_with_all_their_seeds(name):
+    problem = contract.problem()
+    every = {trial.name for trial in problem.trials}
+    few = trained(made(name=name, points=5), problem)
+    sparse = {one for one in few if not is_reference(one)}
+    assert len(sparse) == 5 * 2
+    assert {one.replace("-s0", "-s1") for one in sparse if one.endswith("-s0")} < sparse
+    assert few - sparse == {one for one in every if is_reference(one)}
+    assert trained(made(name=name, points=1000), problem) == every
+
+
+def test_random_points_stay_when_more_are_chosen():
+    problem = contract.problem()
+    few = trained(made(name="random", points=5), problem)
+    assert few < trained(made(name="random", points=9), problem)
+
+
+def test_quasi_random_points_are_spread():
+    widths = tuple(range(1, 65))
+    problem = contract.problem(budgets=(100,), widths=widths, methods=("set",), seeds=1)
+    few = trained(made(name="quasi_random", points=8), problem)
+    chosen = sorted(int(one.split("-")[1][1:]) for one in few if not is_reference(one))
+    # One in each eighth of the axis, as a Sobol sequence has it.
+    assert [(width - 1) // 8 for width in chosen] == list(range(8))
+
+
+def test_halving_by_hand():
+    # Nine widths, of which the wider are better: 9 for 1 round, 3 for 3, 1 for 9.
+    widths = tuple(range(10, 100, 10))
+    problem = contract.problem(
+        budgets=(100,), widths=widths, methods=("set",), seeds=1, rounds=9
+    )
+    seen = contract.simulate(halving(first=1, reduction=3), problem)
+    rounds = {
+        int(name.split("-")[1][1:]): len(one.losses)
+        for name, one in seen.items()
+        if not is_reference(name)
+    }
+    expected = dict.fromkeys(widths, 1) | {70: 3, 80: 3, 90: 9}
+    assert rounds == expected
+
+
+def test_halving_judges_by_the_mean_over_seeds_at_the_rung():
+    problem = contract.problem(
+        budgets=(100,), widths=(1, 2, 3), methods=("set",), seeds=2, rounds=3
+    )
+    # Width 2 is best at round 1 in the mean; width 3 would be best at the end.
+    first = {1: (0.1, 0.9), 2: (0.4, 0.4), 3: (0.5, 0.5)}
+
+    def loss(trial, rounds):
+        value = first.get(trial.width, (1, 1))[trial.seed]
+        return 0.0 if trial.width == 3 and rounds > 1 else value
+
+    ended = trained(halving(1, 3), problem, loss=loss)
+    assert {one.split("-")[1] for one in ended if not is_reference(one)} == {"w2"}
+
+
+def test_halving_finds_the_best_of_64_at_a_third_of_the_cost():
+    found = 0
+    for repeat in range(20):
+
+        def loss(trial, rounds, repeat=repeat):
+            # Curves that cross: what a point ends at, and how fast it comes there.
+            end = (trial.width * 37 + repeat * 11) % 64 / 64
+            speed = 1 + (trial.width * 17 + repeat) % 3
+            return end + 0.3 * math.exp(-speed * rounds / 9)
+
+        problem = contract.problem(
+            budgets=(100,),
+            widths=tuple(range(1, 65)),
+            methods=("set",),
+            seeds=1,
+            rounds=27,
+        )
+        seen = contract.simulate(halving(3, 3), problem, loss)
+        cost = sum(len(one.losses) for one in seen.values())
+        assert cost <= 27 * len(problem.trials) / 3
+        sparse = [trial for trial in problem.trials if not is_reference(trial.name)]
+        best = min(sparse, key=lambda trial: loss(trial, 27))
+        found += seen[best.name].ended
+    assert found == 20
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        (lambda problem, history: [], "trains nothing"),
+        (
+            lambda problem, history: [Ask(problem.trials[0], problem.rounds)] * 2,
+            "twice at once",
+        ),
+        (lambda problem, history: [Ask(problem.trials[0], 1)], "pauses=True"),
+        (
+            lambda problem, history: [Ask(problem.trials[0], problem.rounds)],
+            "has been trained",
+        ),
+        (
+            lambda problem, history: [
+                Ask(trial, problem.rounds)
+                for trial in problem.trials[: 1 if len(history) % 2 else 2]
+                if not history.get(trial.name, Seen()).ended
+            ],
+            "asks again for what has failed",
+        ),
+    ],
+)
+def test_the_contract_sees_what_is_wrong(wrong, words):
+    with pytest.raises(AssertionError, match=words):
+        contract.check(Strategy(wrong))
+
+
+def test_what_cannot_be_asked_for():
+    with pytest.raises(UserError, match="Did you mean 'halving'"):
+        made(name="halvin")
+    with pytest.raises(UserError, match="set how many"):
+        made(name="random")
+
+
+ARGUMENTS = (
+    f"--config={CONFIGS / 'digits_map.py'}:smoke",
+    "--config.space.budgets=(1440,)",
+    "--config.space.widths=(16,32)",
+    "--config.space.methods=('set',)",
+    "--config.space.seeds=(0,)",
+    "--config.steps=30",
+    "--config.strategy.name=halving",
+    "--config.executor=local",
+)
+
+
+def test_a_search_by_halving(tmp_path):
+    workdir = tmp_path / "map"
+    ok("search", *ARGUMENTS, f"--workdir={workdir}")
+    rounds = {}
+    for record in lines(workdir / "rounds.jsonl"):
+        rounds.setdefault(record["trial"], []).append(record["round"])
+    # Every round once: what went on did so from its checkpoint.
+    assert all(seen == list(range(1, len(seen) + 1)) for seen in rounds.values())
+    lengths = sorted(map(len, rounds.values()))
+    assert lengths == [1, 3, 3]  # one point given up; the reference
+    ended = {record["trial"] for record in lines(workdir / "trials.jsonl")}
+    assert ended == {name for name, seen in rounds.items() if len(seen) == 3}
+    with open(workdir / "report" / "curves.csv") as file:
+        assert len(list(csv.DictReader(file))) == 2
+    # The grid trains what was given up, and nothing again.
+    before = (workdir / "trials.jsonl").read_bytes()
+    more = ("--config.strategy.name=grid", f"--workdir={workdir}")
+    ok("search", *ARGUMENTS, *more)
+    assert (workdir / "trials.jsonl").read_bytes().startswith(before)
+    assert len(lines(workdir / "trials.jsonl")) == 3
+    found = [r["trial"] for r in lines(workdir / "rounds.jsonl")]
+    assert len(found) == 3 * 3
+
+
+def test_lanes_are_not_for_halving(tmp_path):
+    status, _, err = run(
+        "search", *ARGUMENTS, "--config.lanes=4", f"--workdir={tmp_path / 'map'}"
+    )
+    assert status == 2 and "leave it at 0" in err
+    assert not (tmp_path / "map").exists()
+
+
+def test_skipped_combinations_are_listed(tmp_path):
+    workdir = tmp_path / "map"
+    more = "--config.space.budgets=(330,1440)"
+    small = "--config.space.small_dense.depths=(1,2)"
+    few = "--config.space.widths=(32,)"
+    ok("search", *ARGUMENTS, more, small, few, f"--workdir={workdir}")
+    out = ok("status", workdir, "--skipped")
+    assert "3 combinations are skipped:" in out
+    assert "small_dense d1 at 330 weights: the nearest width, 4, has 296" in out
