@@ -181,7 +181,7 @@ class Strategy:
 
     Attributes:
         name: grid, all; random or quasi_random, some points; halving, all for a few
-            rounds, and the best on validation to the end.
+            rounds, and the best on validation to the end; or `package.module:factory`.
         points: how many points random and quasi_random train, each with all seeds.
         first_rounds: that halving trains every point for.
         reduction: η: of so many points halving lets one go on, for so many times the

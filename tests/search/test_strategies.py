@@ -161,6 +161,17 @@ def test_what_cannot_be_asked_for():
         made(name="halvin")
     with pytest.raises(UserError, match="set how many"):
         made(name="random")
+    with pytest.raises(UserError, match="made str: 'no strategy'"):
+        made(name="their_strategy:nothing")
+
+
+def test_a_user_s_own_strategy():
+    own = strategies.make(
+        freeze({"strategy": {"name": "their_strategy:widest"}, "model": {"width": 32}})
+    )
+    contract.check(own)
+    ended = trained(own, contract.problem())
+    assert {one.split("-")[1] for one in ended} == {"w32", "w64"}
 
 
 ARGUMENTS = (

@@ -1,5 +1,6 @@
 """How a search chooses what to train; one strategy, one file."""
 
+from sparse_search import build
 from sparse_search.config import Config
 from sparse_search.errors import UserError, one_of
 from sparse_search.search.strategies.base import (
@@ -23,10 +24,20 @@ NAMES = ("grid", "random", "quasi_random", "halving")
 def make(config: Config) -> Strategy:
     """The strategy that a config names.
 
+    A user's own is `package.module:factory`, a function of the config.
+
     Raises:
         UserError: there is no such strategy, or it lacks a number.
     """
     wanted = config.strategy
+    if ":" in wanted.name:
+        made = build.factory("config.strategy.name", wanted.name, {})(config)
+        if not isinstance(made, Strategy):
+            raise UserError(
+                f"config.strategy.name {wanted.name!r} made {type(made).__name__}: "
+                f"{made!r}; it must make a search.strategies.Strategy."
+            )
+        return made
     if wanted.name not in NAMES:
         raise one_of("config.strategy.name", wanted.name, NAMES)
     if wanted.name == "grid":
