@@ -5,9 +5,11 @@ Question: can 600,000 weights be trained in two hidden layers of 65,536 neurons,
     0.014 %, and are they better there than in a small dense network?
 Command: sparse-search search --config=configs/fashion_wide.py
     --workdir=runs/fashion_wide --config.data_dir=DIR (with the four IDX files)
-Cost: not measured yet; a step takes 29 ms on 2 cores with NPROC=2
-    (benchmarks/scale.py), and in a search one core trains one network.
-Expected: not known yet.
+Cost: half an hour on 2 cores (27 trials, with other work beside them); 5 minutes a
+    wide network on one core, 11 seconds a small dense one.
+Expected: the wide networks end at 89.6 % on the test set and small dense ones of the
+    same number of weights at 88.9 %; with seeds paired, 0.8 ± 0.6 points better (3
+    seeds). Whether the topology changes (SET) or not makes no difference.
 """
 
 from sparse_search.config import defaults
@@ -34,7 +36,7 @@ def get_config(arg: str = ""):
     space.learning_rates = (0.2, 0.5)
     space.seeds = (0, 1, 2)
     space.small_dense.depths = (2,)
-    space.small_dense.learning_rates = (0.05, 0.1, 0.2)
+    space.small_dense.learning_rates = (0.01, 0.02, 0.05, 0.1, 0.2)
 
     if arg == "smoke":
         config.data.validation = 50
