@@ -1,6 +1,7 @@
 """Accuracy against non-zero weights, drawn with matplotlib."""
 
 import io
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 INTERVALS = "Bars: 95 % intervals over seeds (none with one seed)."
 PANEL_LETTERS = 24
 _LEGEND_LETTERS = 44
+_LEAST_SPAN = 1.5  # of an axis of numbers of weights
 
 
 def render(draw: Callable[[], "Figure"]) -> dict[str, bytes]:
@@ -142,6 +144,10 @@ def log_axis(
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [form(tick) for tick in ticks])
     axes.minorticks_off()
+    low, high = axes.get_xlim()
+    if high < _LEAST_SPAN * low:  # one budget, with small dense beside it
+        middle = math.sqrt(low * high)
+        axes.set_xlim(middle / _LEAST_SPAN, middle * _LEAST_SPAN)
 
 
 def legend_columns(lines: Sequence[Line], inches: float) -> int:

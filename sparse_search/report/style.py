@@ -133,8 +133,9 @@ def accuracy_ticks(values: Sequence[float]) -> list[float]:
     ]
     fine = [1 - n * 10.0**-power for power in range(1, 6) for n in range(9, 0, -1)]
     finer = [1 - n * 10.0**-power for power in range(2, 6) for n in range(99, 0, -1)]
+    finest = [1 - n * 10.0**-3 for step in (5, 2) for n in range(1000 - step, 0, -step)]
     chosen: list[float] = []
-    for candidates in (*ladders, fine, finer):
+    for candidates in (*ladders, fine, finer, finest):
         for value in candidates:
             place = height(value)
             inside = low - room <= place <= high + room

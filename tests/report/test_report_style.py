@@ -15,6 +15,11 @@ def test_accuracy_ticks_are_few_apart_and_near_the_data(values):
     assert len(set(labels)) == len(labels)
 
 
+def test_a_short_axis_has_more_than_one_tick():
+    ticks = style.accuracy_ticks((0.8887, 0.8957, 0.8968))
+    assert len(ticks) >= 2 and 0.895 in [round(tick, 6) for tick in ticks]
+
+
 def test_better_is_higher_and_perfect_is_finite():
     heights = [style.height(a) for a in (-0.1, 0.0, 0.5, 0.9, 0.999, 1.0)]
     assert heights[0] == heights[1] == 0
