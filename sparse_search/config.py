@@ -181,17 +181,21 @@ class Strategy:
 
     Attributes:
         name: grid, all; random or quasi_random, some points; halving, all for a few
-            rounds, and the best on validation to the end; or `package.module:factory`.
-        points: how many points random and quasi_random train, each with all seeds.
+            rounds, and the best on validation to the end; evolution, some points, the
+            later ones near the best; or `package.module:factory`.
+        points: how many points random, quasi_random and evolution train, each with
+            all seeds.
         first_rounds: that halving trains every point for.
         reduction: η: of so many points halving lets one go on, for so many times the
             rounds.
+        generation: points of a budget that evolution trains before it looks at them.
     """
 
     name: str = "grid"
     points: int = _within(0, low=0)
     first_rounds: int = _within(1, low=1)
     reduction: int = _within(3, low=2)
+    generation: int = _within(8, low=1)
 
 
 @dataclass(frozen=True)
@@ -247,6 +251,7 @@ _NO_RESULT = {
     "strategy.points",
     "strategy.first_rounds",
     "strategy.reduction",
+    "strategy.generation",
 }
 # Lists that may grow in a workdir that already has trials.
 _GROWING = {

@@ -22,6 +22,8 @@ WANTED = [
     {"name": "halving"},
     {"name": "halving", "first_rounds": 2, "reduction": 2},
     {"name": "halving", "first_rounds": 100},
+    {"name": "evolution", "points": 12, "generation": 2},
+    {"name": "evolution", "points": 1000},
 ]
 
 
@@ -42,6 +44,40 @@ def trained(strategy, problem, **more):
 
 def is_reference(name):
     return name.startswith("small_dense")
+
+
+def test_evolution_beats_random_at_equal_trials():
+    """A smooth objective whose best point is known, 20 times."""
+    widths, depths = tuple(range(8, 8 + 40)), ("a", "b", "c", "d")
+    problem = contract.problem(
+        budgets=(100,), widths=widths, methods=depths, rates=(0.01, 0.03, 0.1), seeds=1
+    )
+    sparse = [trial for trial in problem.trials if not is_reference(trial.name)]
+    excess = {"random": [], "evolution": []}
+    for repeat in range(20):
+
+        def loss(trial, rounds, repeat=repeat):
+            width = abs(trial.width - (10 + 7 * repeat % 36)) / 40
+            method = (ord(trial.method[0]) + repeat) % 4 / 8
+            right = (0.01, 0.03, 0.1)[repeat % 3]
+            rate = abs(math.log(trial.learning_rate / right)) / 9
+            return width + method + rate
+
+        best = min(loss(trial, 1) for trial in sparse)
+        for name, found in excess.items():
+            own = freeze(
+                {
+                    "strategy": {"name": name, "points": 48, "generation": 8},
+                    "seed": repeat,
+                }
+            )
+            ended = trained(strategies.make(own), problem, loss=loss)
+            chosen = [trial for trial in sparse if trial.name in ended]
+            assert len(chosen) == 48
+            found.append(min(loss(trial, 1) for trial in chosen) - best)
+    pairs = list(zip(excess["evolution"], excess["random"], strict=True))
+    assert sum(e < r for e, r in pairs) >= 14 and sum(e > r for e, r in pairs) <= 4
+    assert sum(e for e, _ in pairs) < 0.5 * sum(r for _, r in pairs)
 
 
 @pytest.mark.parametrize("name", ["random", "quasi_random"])

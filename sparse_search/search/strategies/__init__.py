@@ -11,6 +11,7 @@ from sparse_search.search.strategies.base import (
     Strategy,
     reached,
 )
+from sparse_search.search.strategies.evolution import evolution
 from sparse_search.search.strategies.grid import grid
 from sparse_search.search.strategies.halving import halving
 from sparse_search.search.strategies.quasi_random import quasi_random
@@ -18,7 +19,7 @@ from sparse_search.search.strategies.random import random
 
 __all__ = ["Ask", "History", "Problem", "Seen", "Strategy", "make", "reached"]
 
-NAMES = ("grid", "random", "quasi_random", "halving")
+NAMES = ("grid", "random", "quasi_random", "halving", "evolution")
 
 
 def make(config: Config) -> Strategy:
@@ -49,5 +50,7 @@ def make(config: Config) -> Strategy:
             f"config.strategy.name={wanted.name!r} trains config.strategy.points "
             "points of the space; set how many."
         )
+    if wanted.name == "evolution":
+        return evolution(wanted.points, wanted.generation, config.seed)
     choose = random if wanted.name == "random" else quasi_random
     return choose(wanted.points, config.seed)

@@ -28,12 +28,13 @@ def random(number: int, seed: int) -> Strategy:
     def ask(problem: Problem, history: History) -> list[Ask]:
         reference = [trial for trial in problem.trials if is_reference(trial)]
         others = points([t for t in problem.trials if not is_reference(t)])
-        chosen = sorted(others, key=lambda name: _word(name, seed))[:number]
+        chosen = sorted(others, key=lambda name: word(name, seed))[:number]
         trials = [trial for name in chosen for trial in others[name]]
         return whole(problem, [*reference, *trials], history)
 
     return Strategy(ask)
 
 
-def _word(name: str, seed: int) -> bytes:
+def word(name: str, seed: int) -> bytes:
+    """Random bytes that a name and a seed decide."""
     return hashlib.sha256(f"{seed} {name}".encode()).digest()
