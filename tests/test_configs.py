@@ -11,7 +11,8 @@ FILES = sorted(CONFIGS.glob("*.py"))
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_config_trains_two_rounds(path, tmp_path):
-    command = "search" if path.stem.endswith("_map") else "train"
+    # (The digits' map is searched in tests/search.)
+    command = "search" if path.stem == "fashion_mlp_map" else "train"
     data = small_images(tmp_path / "data")
     ok(
         command,

@@ -67,7 +67,7 @@ class _Questions(NamedTuple):
     def __call__(self, workdir: Path, failed: Collection[str]) -> Plan:
         """What is asked next, where some trials have failed in this search."""
         trials = self.population.trials
-        history = _history(workdir, failed)
+        history = _history(workdir, failed, self.rounds)
         asks = self.strategy.ask(Problem(trials, self.rounds), history)
         return _plan(self.population, asks)
 
@@ -91,8 +91,11 @@ def _plan(everything: Population, asks: list[Ask]) -> Plan:
     return Plan(everything, asks, groups.by_group(ask.trial for ask in asks))
 
 
-def _history(workdir: Path, failed: Collection[str]) -> History:
-    """What the journals say; trials that failed in earlier searches are new again."""
+def _history(workdir: Path, failed: Collection[str], rounds: int) -> History:
+    """What the journals say; trials that failed in earlier searches are new again.
+
+    A training that was killed between its last round and its result is not at its end.
+    """
     losses: dict[str, list[float]] = {}
     for (name, number), record in sorted(records.read_rounds(workdir).items()):
         seen = losses.setdefault(name, [])
@@ -101,7 +104,11 @@ def _history(workdir: Path, failed: Collection[str]) -> History:
             seen.append(math.inf if value is None else value)
     ended = records.read_finished(workdir)
     return {
-        name: Seen(tuple(losses.get(name, ())), name in ended, name in failed)
+        name: Seen(
+            tuple(losses.get(name, ())[: rounds if name in ended else rounds - 1]),
+            name in ended,
+            name in failed,
+        )
         for name in losses.keys() | ended | set(failed)
     }
 

@@ -102,6 +102,16 @@ def test_a_search_killed_anywhere_goes_on_and_repeats_nothing(whole, tmp_path):
     assert len(names) == len(set(names)) == 12
 
 
+def test_a_trial_killed_before_its_result_is_trained_to_its_end(whole, tmp_path):
+    workdir = tmp_path / "map"
+    shutil.copytree(whole, workdir)
+    journal = workdir / "trials.jsonl"
+    *kept, _ = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(kept))
+    ok("search", *ARGUMENTS, f"--workdir={workdir}")
+    assert curves(workdir) == curves(whole)
+
+
 def journaled(workdir):
     rounds = workdir / "rounds.jsonl"
     return rounds.read_bytes().count(b"\n") if rounds.exists() else 0
@@ -227,7 +237,10 @@ def test_methods_by_name_and_combinations_that_cannot_work(tmp_path):
         "--config.space.budgets=(1440,)",
         "--config.space.seeds=(0,)",
     )
-    assert "The method 'rigl' keeps the number of every layer" in out
+    reason = "The method 'rigl' keeps the number of every layer"
+    assert reason in out
+    out = ok("status", workdir, "--skipped")
+    assert "1 combinations are skipped:" in out and reason in out
     with open(workdir / "report" / "curves.csv") as file:
         rows = [(r["method"], r["allocation"], r["nnz"]) for r in csv.DictReader(file)]
     pairs = [("rigl", "er"), ("snip", "er"), ("snip", "global")]

@@ -252,14 +252,3 @@ def test_lanes_are_not_for_halving(tmp_path):
     )
     assert status == 2 and "leave it at 0" in err
     assert not (tmp_path / "map").exists()
-
-
-def test_skipped_combinations_are_listed(tmp_path):
-    workdir = tmp_path / "map"
-    more = "--config.space.budgets=(330,1440)"
-    small = "--config.space.small_dense.depths=(1,2)"
-    few = "--config.space.widths=(32,)"
-    ok("search", *ARGUMENTS, more, small, few, f"--workdir={workdir}")
-    out = ok("status", workdir, "--skipped")
-    assert "3 combinations are skipped:" in out
-    assert "small_dense d1 at 330 weights: the nearest width, 4, has 296" in out

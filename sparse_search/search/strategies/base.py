@@ -39,7 +39,8 @@ class Seen(NamedTuple):
     """What is known of a trial.
 
     Attributes:
-        losses: on the validation split after every round; infinite where undefined.
+        losses: on the validation split after every round; infinite where undefined. The
+            last round counts when the trial has ended.
         ended: whether it has a result or has failed.
         failed: whether it broke in this search; it is not asked again.
     """
