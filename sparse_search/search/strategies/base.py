@@ -87,6 +87,22 @@ def is_reference(trial: Trial) -> bool:
     return trial.structure == SMALL_DENSE
 
 
+def of_points(choose: Callable[[dict[str, list[Trial]]], list[str]]) -> Strategy:
+    """The strategy that trains the reference and some points, all of them at once.
+
+    Args:
+        choose: names of points, of those that are not of the reference.
+    """
+
+    def ask(problem: Problem, history: History) -> list[Ask]:
+        reference = [trial for trial in problem.trials if is_reference(trial)]
+        others = points([t for t in problem.trials if not is_reference(t)])
+        trials = [trial for name in choose(others) for trial in others[name]]
+        return whole(problem, [*reference, *trials], history)
+
+    return Strategy(ask)
+
+
 def whole(problem: Problem, trials: Sequence[Trial], history: History) -> list[Ask]:
     """Asks for whole trainings, of what has not ended."""
     asks = [Ask(trial, problem.rounds) for trial in trials]

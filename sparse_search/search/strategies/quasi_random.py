@@ -5,15 +5,7 @@ import math
 import numpy as np
 from scipy.stats import qmc
 
-from sparse_search.search.strategies.base import (
-    Ask,
-    History,
-    Problem,
-    Strategy,
-    is_reference,
-    points,
-    whole,
-)
+from sparse_search.search.strategies.base import Strategy, of_points
 from sparse_search.train.trials import Trial
 
 _AXES = (
@@ -39,14 +31,11 @@ def quasi_random(number: int, seed: int) -> Strategy:
         seed: of the sequence.
     """
 
-    def ask(problem: Problem, history: History) -> list[Ask]:
-        reference = [trial for trial in problem.trials if is_reference(trial)]
-        others = points([t for t in problem.trials if not is_reference(t)])
-        chosen = _spread([members[0] for members in others.values()], number, seed)
-        trials = [trial for one in chosen for trial in others[one.point]]
-        return whole(problem, [*reference, *trials], history)
+    def choose(points: dict[str, list[Trial]]) -> list[str]:
+        examples = [members[0] for members in points.values()]
+        return [one.point for one in _spread(examples, number, seed)]
 
-    return Strategy(ask)
+    return of_points(choose)
 
 
 def _spread(candidates: list[Trial], number: int, seed: int) -> list[Trial]:

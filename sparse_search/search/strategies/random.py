@@ -2,15 +2,7 @@
 
 import hashlib
 
-from sparse_search.search.strategies.base import (
-    Ask,
-    History,
-    Problem,
-    Strategy,
-    is_reference,
-    points,
-    whole,
-)
+from sparse_search.search.strategies.base import Strategy, of_points
 
 
 def random(number: int, seed: int) -> Strategy:
@@ -24,15 +16,9 @@ def random(number: int, seed: int) -> Strategy:
         number: of points, of the small dense family's besides.
         seed: of the choice.
     """
-
-    def ask(problem: Problem, history: History) -> list[Ask]:
-        reference = [trial for trial in problem.trials if is_reference(trial)]
-        others = points([t for t in problem.trials if not is_reference(t)])
-        chosen = sorted(others, key=lambda name: word(name, seed))[:number]
-        trials = [trial for name in chosen for trial in others[name]]
-        return whole(problem, [*reference, *trials], history)
-
-    return Strategy(ask)
+    return of_points(
+        lambda points: sorted(points, key=lambda name: word(name, seed))[:number]
+    )
 
 
 def word(name: str, seed: int) -> bytes:
