@@ -79,7 +79,7 @@ class Worker:
             return self.measure(job.trials)
         for chunk in job.chunks:
             # After a crash, a job is begun again: what it had finished stays.
-            if not finished(self._workdir, chunk):
+            if not finished(self._workdir, chunk, job.until):
                 self.train(chunk, should_stop, job.until)
         return None
 
@@ -167,9 +167,18 @@ def _step_seconds(group: Group, train: Train, members: list[Trial]) -> float:
     return min(times) / rows.shape[1]
 
 
-def finished(workdir: Path, chunk: Chunk) -> bool:
-    """Whether all trials of a chunk have a result."""
+def finished(workdir: Path, chunk: Chunk, until: int | None = None) -> bool:
+    """Whether all trials of a chunk have a result, or have come to a pause.
+
+    Args:
+        workdir: of the search.
+        chunk: which is in its plan.
+        until: the rounds that it shall have been trained for; None: to the end.
+    """
     done = records.read_finished(workdir)
+    if until is not None and until < records.read_plan(workdir)[chunk.name]["rounds"]:
+        rounds = records.read_rounds(workdir)
+        done |= {name for name, number in rounds if number == until}
     return all(trial.name in done for trial in chunk.trials)
 
 

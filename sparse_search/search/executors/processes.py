@@ -136,7 +136,11 @@ class Processes:
                 "of memory (set config.lanes=1, or train smaller networks), or your "
                 "script calls run_search outside of `if __name__ == '__main__':`."
             )
-        left = [chunk for chunk in job.chunks if not finished(self._workdir, chunk)]
+        left = [
+            chunk
+            for chunk in job.chunks
+            if not finished(self._workdir, chunk, job.until)
+        ]
         reason = f"its worker process died {_ATTEMPTS} times"
         record_failure(self._workdir, self._config.data.name, left[0], reason)
         return job._replace(chunks=tuple(left[1:]))
