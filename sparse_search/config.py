@@ -216,8 +216,15 @@ class Config:
         lanes: how many trials are vmapped together; 0 measures it.
         checkpoint_every: rounds from one checkpoint to the next.
         save_results: keep the final parameters and masks of every trial.
-        executor: local, processes, or auto: processes on a CPU with several cores.
-        workers: processes to use; 0 takes one a core.
+        executor: local, processes, ray, slurm, or auto: processes on a CPU with several
+            cores; or `package.module:factory`.
+        workers: how many train at the same time; 0 takes one a core, or one a GPU.
+        executor_options: further arguments of ray's `init` or of submitit's
+            `update_parameters`, by name.
+        retries: how often a trial whose training broke, or whose worker died, goes on
+            from its last checkpoint before it is recorded as failed.
+        patience: seconds without a round after which a worker is taken to hang (where
+            a round takes long, 20 times that).
         space: the population of a search.
         strategy: what of it is trained.
     """
@@ -236,22 +243,25 @@ class Config:
     save_results: bool = True
     executor: str = "auto"
     workers: int = _within(0, low=0)
+    executor_options: dict[str, Any] = field(default_factory=dict)
+    retries: int = _within(2, low=0)
+    patience: float = _within(1800.0, above=0)
     space: Space = Space()
     strategy: Strategy = Strategy()
 
 
-# What decides how a trial is run, watched and kept, but not its result.
+# What decides how trials are chosen, run, watched and kept, but not their results:
+# fields and whole groups of fields.
 _NO_RESULT = {
     "data_dir",
     "checkpoint_every",
     "save_results",
     "executor",
     "workers",
-    "strategy.name",
-    "strategy.points",
-    "strategy.first_rounds",
-    "strategy.reduction",
-    "strategy.generation",
+    "executor_options",
+    "retries",
+    "patience",
+    "strategy",
 }
 # Lists that may grow in a workdir that already has trials.
 _GROWING = {
@@ -406,12 +416,16 @@ def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _is_of_result(name: str) -> bool:
+    return not {name, name.partition(".")[0]} & _NO_RESULT
+
+
 def fingerprint(config: dict[str, Any]) -> str:
     """A hash of what all trials of a workdir share and what changes their results."""
     fixed = {
         name: value
         for name, value in sorted(flatten(config).items())
-        if name not in _NO_RESULT | _GROWING
+        if _is_of_result(name) and name not in _GROWING
     }
     return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()[:16]
 
@@ -426,7 +440,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     out = []
     for name in sorted(before.keys() | after.keys()):
         was, now = before.get(name), after.get(name)
-        if was == now or name in _NO_RESULT:
+        if was == now or not _is_of_result(name):
             continue
         if name in _GROWING and was is not None and set(was) <= set(now or ()):
             continue

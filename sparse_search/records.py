@@ -130,21 +130,24 @@ def read(path: Path) -> Iterator[Record]:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
-            try:
-                record = json.loads(line)
-                schema = record["schema"]
-            except (ValueError, TypeError, KeyError):
-                raise UserError(
-                    f"{path}, line {number} is not a journal record; the file was "
-                    "changed by something else. Restore it, or delete that line to "
-                    "run its trial again."
-                ) from None
-            if schema > SCHEMA:
-                raise UserError(
-                    f"{path} was written by a newer version (schema {schema}; this "
-                    f"version reads up to {SCHEMA}). Upgrade sparse_search."
-                )
-            yield record
+            yield _record(path, number, line)
+
+
+def _record(path: Path, number: int, line: bytes) -> Record:
+    try:
+        record = json.loads(line)
+        schema = record["schema"]
+    except (ValueError, TypeError, KeyError):
+        raise UserError(
+            f"{path}, line {number} is not a journal record; the file was changed by "
+            "something else. Restore it, or delete that line to run its trial again."
+        ) from None
+    if schema > SCHEMA:
+        raise UserError(
+            f"{path} was written by a newer version (schema {schema}; this version "
+            f"reads up to {SCHEMA}). Upgrade sparse_search."
+        )
+    return record
 
 
 def read_config(workdir: Path) -> dict[str, Any]:
@@ -208,21 +211,27 @@ def read_skipped(workdir: Path) -> list[dict[str, str]]:
 
 
 class Tail:
-    """The records that were appended to a journal since the last look."""
+    """The records of a journal, as they are appended."""
 
     def __init__(self, path: Path):
-        """Begins behind the last whole line of what is there now."""
+        """Begins at the start."""
         self._path = path
-        data = path.read_bytes() if path.exists() else b""
-        self._read = data.rfind(b"\n") + 1
+        self._bytes = self._lines = 0
 
     def new(self) -> list[Record]:
-        """The whole lines that are new."""
+        """The whole lines since the last look.
+
+        Raises:
+            UserError: as `read`.
+        """
         if not self._path.exists():
             return []
         with open(self._path, "rb") as file:
-            file.seek(self._read)
+            file.seek(self._bytes)
             data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
-        self._read += len(whole)
-        return [json.loads(line) for line in whole.splitlines()]
+        lines = whole.splitlines()
+        first = self._lines + 1
+        self._bytes += len(whole)
+        self._lines += len(lines)
+        return [_record(self._path, n, line) for n, line in enumerate(lines, first)]

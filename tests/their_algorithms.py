@@ -1,6 +1,8 @@
 """Algorithms of a user's own, named in a config as `their_algorithms:factory`."""
 
 import os
+import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +32,19 @@ def deadly(drop_fraction, until, pattern):
 
     def filter_grads(grads, params, state):
         os._exit(1)
+
+    return static(pattern)._replace(filter_grads=filter_grads)
+
+
+def stuck(drop_fraction, until, pattern):
+    """One that hangs, the first time."""
+
+    def filter_grads(grads, params, state):
+        marker = Path(os.environ["MARKER"])
+        if not marker.exists():
+            marker.touch()
+            time.sleep(3600)
+        return static(pattern).filter_grads(grads, params, state)
 
     return static(pattern)._replace(filter_grads=filter_grads)
 

@@ -8,20 +8,20 @@ anywhere and started again, a search trains what is missing and nothing twice.
 
 import dataclasses
 import itertools
-import math
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sparse_search import records
 from sparse_search.config import Config
 from sparse_search.errors import UserError
 from sparse_search.search import executors, groups, strategies
 from sparse_search.search.groups import Planned, Speed
+from sparse_search.search.journals import Journals
 from sparse_search.search.meter import Meter, Progress, Watcher
 from sparse_search.search.space import Population, population
-from sparse_search.search.strategies import Ask, History, Problem, Seen, Strategy
+from sparse_search.search.strategies import Ask, History, Problem, Strategy
+from sparse_search.search.supervisor import Search, perform
 from sparse_search.search.worker import Job
 from sparse_search.train import environment, representation
 from sparse_search.train import workdir as workdirs
@@ -54,7 +54,8 @@ def plan(config: Config, workdir: Path) -> Plan:
     Raises:
         UserError: the config cannot be used.
     """
-    return _prepare(config)(workdir, frozenset())
+    questions = _prepare(config)
+    return questions.next(Journals(workdir, questions.rounds).history())
 
 
 class _Questions(NamedTuple):
@@ -64,19 +65,17 @@ class _Questions(NamedTuple):
     strategy: Strategy
     rounds: int
 
-    def __call__(self, workdir: Path, failed: Collection[str]) -> Plan:
-        """What is asked next, where some trials have failed in this search."""
-        trials = self.population.trials
-        history = _history(workdir, failed, self.rounds)
-        asks = self.strategy.ask(Problem(trials, self.rounds), history)
-        return _plan(self.population, asks)
+    def next(self, history: History) -> Plan:
+        """What is asked next."""
+        problem = Problem(self.population.trials, self.rounds)
+        return _plan(self.population, self.strategy.ask(problem, history))
 
 
 def _prepare(config: Config) -> _Questions:
     dataset = load_dataset(config)
     check(config, dataset)
     representation.check(config)
-    executors.workers(config, on_cpu=True)  # the name is checked before all else
+    executors.check(config)  # the name is checked before all else
     strategy = strategies.make(config)
     if strategy.pauses and config.lanes > 1:
         raise UserError(
@@ -89,28 +88,6 @@ def _prepare(config: Config) -> _Questions:
 
 def _plan(everything: Population, asks: list[Ask]) -> Plan:
     return Plan(everything, asks, groups.by_group(ask.trial for ask in asks))
-
-
-def _history(workdir: Path, failed: Collection[str], rounds: int) -> History:
-    """What the journals say; trials that failed in earlier searches are new again.
-
-    A training that was killed between its last round and its result is not at its end.
-    """
-    losses: dict[str, list[float]] = {}
-    for (name, number), record in sorted(records.read_rounds(workdir).items()):
-        seen = losses.setdefault(name, [])
-        if number == len(seen) + 1:
-            value = record["valid_loss"]
-            seen.append(math.inf if value is None else value)
-    ended = records.read_finished(workdir)
-    return {
-        name: Seen(
-            tuple(losses.get(name, ())[: rounds if name in ended else rounds - 1]),
-            name in ended,
-            name in failed,
-        )
-        for name in losses.keys() | ended | set(failed)
-    }
 
 
 def search(
@@ -138,9 +115,8 @@ def search(
     workdir = Path(workdir)
     questions = _prepare(config)
     with workdirs.claim(workdir, config, "search"):
-        fresh = records.Tail(workdir / "trials.jsonl")
-        failed: set[str] = set()
-        todo = questions(workdir, failed)
+        journals = Journals(workdir, questions.rounds)
+        todo = questions.next(journals.history())
         write_skipped(workdir, todo.population)
         if not todo.asks:
             return todo
@@ -148,137 +124,100 @@ def search(
         import jax
 
         workdirs.write_environment(workdir, [str(device) for device in jax.devices()])
-        on_cpu = jax.default_backend() == "cpu"
         if questions.strategy.pauses:
             config = dataclasses.replace(config, lanes=1)
-        executor = executors.make(config, workdir, on_cpu)
+        executor = executors.make(config, workdir)
+        this = Search(config, workdir, executor, journals, should_stop)
         try:
             while todo.asks:
                 last = todo
-                _carry_out(executor, config, workdir, todo, should_stop, watch)
-                failed |= {r["trial"] for r in fresh.new() if r["status"] == "failed"}
-                todo = questions(workdir, failed)
+                _carry_out(this, todo, watch)
+                todo = questions.next(journals.history())
         finally:
             executor.close()
-        if records.read_finished(workdir) >= {t.name for t in todo.population.trials}:
+        if journals.ended >= {trial.name for trial in todo.population.trials}:
             # What a kill between a result and its clean-up left behind.
-            for left in (workdir / "checkpoints").iterdir():
-                shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(workdir / "checkpoints", ignore_errors=True)
+            (workdir / "checkpoints").mkdir(exist_ok=True)
     return last
 
 
-def _carry_out(
-    executor: executors.Executor,
-    config: Config,
-    workdir: Path,
-    todo: Plan,
-    should_stop: Callable[[], bool],
-    watch: Watcher,
-) -> None:
+def _carry_out(this: Search, todo: Plan, watch: Watcher) -> None:
     """Train what is asked for."""
-    if config.representation == "auto":
-        todo = _represent(executor, config, workdir, todo, should_stop, watch)
-    speeds = _measure(executor, config, workdir, todo, should_stop, watch)
-    chunks = groups.extend_plan(workdir, config, todo.pending, speeds, executor.workers)
-    _train(executor, workdir, chunks, todo, should_stop, watch)
-
-
-def _planned(workdir: Path) -> set[str]:
-    """The trials that are in some chunk."""
-    return {
-        trial.name
-        for chunk in groups.read_plan(workdir).values()
-        for trial in chunk.chunk.trials
-    }
+    plan = groups.read_plan(this.workdir)
+    planned = {trial.name for one in plan.values() for trial in one.chunk.trials}
+    new = [trial for trial in todo.pending if trial.name not in planned]
+    if this.config.representation == "auto":
+        rooms = _represent(this, todo, new, watch)
+        new = [rooms.get(trial.name, trial) for trial in new]
+    speeds = _measure(this, todo, new, watch)
+    workers = this.executor.workers
+    plan |= groups.extend_plan(this.workdir, this.config, plan, new, speeds, workers)
+    _train(this, plan, todo, watch)
 
 
 def _represent(
-    executor: executors.Executor,
-    config: Config,
-    workdir: Path,
-    todo: Plan,
-    should_stop: Callable[[], bool],
-    watch: Watcher,
-) -> Plan:
+    this: Search, todo: Plan, new: list[Trial], watch: Watcher
+) -> dict[str, Trial]:
     """Compress the layers that are faster so, of trials in no chunk yet."""
-    planned = _planned(workdir)
-    new = [t for t in todo.pending if t.name not in planned and t.method != "dense"]
-    examples = {groups.sizes_of(trial): trial for trial in new}
+    sparse = [trial for trial in new if trial.method != "dense"]
+    examples = {groups.sizes_of(trial): trial for trial in sparse}
     jobs = [Job(sizes, "represent", (trial,)) for sizes, trial in examples.items()]
-    layers = _before_training(executor, jobs, todo, should_stop, watch)
-    found = {
+    layers = _before_training(this, jobs, todo, watch)
+    return {
         trial.name: representation.with_rooms(trial, layers[groups.sizes_of(trial)])
-        for trial in new
+        for trial in sparse
     }
-    asks = [Ask(found.get(a.trial.name, a.trial), a.rounds) for a in todo.asks]
-    return _plan(todo.population, asks)
 
 
 def _measure(
-    executor: executors.Executor,
-    config: Config,
-    workdir: Path,
-    todo: Plan,
-    should_stop: Callable[[], bool],
-    watch: Watcher,
+    this: Search, todo: Plan, new: list[Trial], watch: Watcher
 ) -> dict[str, Speed]:
     """Measure the speed of every shape that has trials in no chunk yet."""
-    planned = _planned(workdir)
     # Of the groups of one shape the largest says how many lanes there can be.
     largest: dict[str, list[Trial]] = {}
-    for members in groups.by_group(
-        trial for trial in todo.pending if trial.name not in planned
-    ).values():
+    for members in groups.by_group(new).values():
         shape = groups.shape_of(members[0])
         largest[shape] = max(largest.get(shape, []), members, key=len)
     jobs = [Job(shape, "measure", tuple(trials)) for shape, trials in largest.items()]
-    return _before_training(executor, jobs, todo, should_stop, watch)
+    return _before_training(this, jobs, todo, watch)
 
 
 def _before_training(
-    executor: executors.Executor,
-    jobs: list[Job],
-    todo: Plan,
-    should_stop: Callable[[], bool],
-    watch: Watcher,
+    this: Search, jobs: list[Job], todo: Plan, watch: Watcher
 ) -> dict[str, Any]:
     """What jobs find by measuring, by their names."""
-    total = len(todo.population.trials)
-    done = total - len(todo.asks)
+    names = {trial.name for trial in todo.population.trials}
+    done, total = len(this.journals.ended & names), len(names)
     progress = Progress("measuring", done, total, done / total, None)
     watch(progress)
-    return executor.run(jobs, should_stop, lambda: watch(progress))
+    return perform(this, jobs, lambda: watch(progress))
 
 
-def _train(
-    executor: executors.Executor,
-    workdir: Path,
-    chunks: dict[str, Planned],
-    todo: Plan,
-    should_stop: Callable[[], bool],
-    watch: Watcher,
-) -> None:
+def _train(this: Search, plan: dict[str, Planned], todo: Plan, watch: Watcher) -> None:
     rounds = {ask.trial.name: ask.rounds for ask in todo.asks}
 
     def wanted(planned: Planned) -> int:
         """The rounds that a chunk is wanted for; 0 where it is not."""
         return max(rounds.get(trial.name, 0) for trial in planned.chunk.trials)
 
-    pending = sorted(filter(wanted, chunks.values()), key=wanted)
+    pending = sorted(filter(wanted, plan.values()), key=wanted)
+    whole = this.config.steps // this.config.sparsity.rewire_every
     jobs = [
         Job(
-            f"{bundle[0].chunk.name}…",
+            bundle[0].chunk.name,
             "train",
             chunks=tuple(planned.chunk for planned in bundle),
             until=until,
+            round_seconds=max(planned.seconds for planned in bundle) / whole,
         )
         for until, some in itertools.groupby(pending, wanted)
-        for bundle in groups.bundles(list(some), executor.workers)
+        for bundle in groups.bundles(list(some), this.executor.workers)
     ]
     targets = [(planned, wanted(planned)) for planned in pending]
     everything = {trial.name for trial in todo.population.trials}
-    meter = Meter(workdir, targets, everything, executor.workers, watch)
-    executor.run(jobs, should_stop, meter.look)
+    meter = Meter(this, targets, everything, watch)
+    perform(this, jobs, meter.look)
 
 
 def write_skipped(workdir: Path, found: Population) -> None:

@@ -58,4 +58,5 @@ def estimate(config: Config, todo: Plan) -> float:
     dispatch = 5e-5 * config.steps * len(todo.pending)
     # Layers of small networks reach about half the rate of a large product.
     seconds = flops / (0.5 * rate) + dispatch + 3.0 * len(todo.groups)
-    return seconds / executors.workers(config, jax.default_backend() == "cpu")
+    on_cpu = jax.default_backend() == "cpu"
+    return seconds / executors.workers(config, jax.local_device_count(), on_cpu)

@@ -74,32 +74,39 @@ def read_plan(workdir: Path) -> dict[str, Planned]:
 def extend_plan(
     workdir: Path,
     config: Config,
-    trials: Sequence[Trial],
+    plan: Mapping[str, Planned],
+    new: Sequence[Trial],
     speeds: Mapping[str, Speed],
     workers: int,
 ) -> dict[str, Planned]:
-    """Put trials that no chunk has into new chunks, and journal them.
+    """Put trials that no chunk has into chunks, and journal them.
 
     Args:
         workdir: of the search.
         config: of the search.
-        trials: that are to be trained.
-        speeds: by `shape_of`, for all shapes of trials that are not planned yet.
+        plan: the chunks that there are.
+        new: the trials that are in none of them.
+        speeds: by `shape_of`, for all shapes of these trials.
         workers: how many train at the same time, for estimates.
+
+    Returns:
+        The new chunks, by name.
     """
-    plan = read_plan(workdir)
-    known = {trial.name for planned in plan.values() for trial in planned.chunk.trials}
-    new = [trial for trial in trials if trial.name not in known]
     if not new:
-        return plan
+        return {}
+    begun: dict[str, list[Planned]] = {}
+    for planned in plan.values():
+        begun.setdefault(planned.chunk.trials[0].group, []).append(planned)
+    made: dict[str, Planned] = {}
     with records.open_journal(workdir / "plan.jsonl") as journal:
         for group, members in by_group(new).items():
             speed = speeds[shape_of(members[0])]
-            begun = [p for p in plan.values() if p.chunk.trials[0].group == group]
             # A group that has chunks goes on with their lanes: one compilation.
-            lanes = begun[0].chunk.lanes if begun else speed.lanes
+            before = begun.get(group, [])
+            lanes = before[0].chunk.lanes if before else speed.lanes
             seconds = speed.seconds * config.steps * lanes / speed.lanes
-            for number, start in enumerate(range(0, len(members), lanes), len(begun)):
+            starts = range(0, len(members), lanes)
+            for number, start in enumerate(starts, len(before)):
                 chunk = Chunk(
                     f"{group}-{number:03d}",
                     tuple(members[start : start + lanes]),
@@ -108,8 +115,8 @@ def extend_plan(
                 journal.append(
                     plan_record(config, chunk, seconds=seconds, workers=workers)
                 )
-                plan[chunk.name] = Planned(chunk, seconds)
-    return plan
+                made[chunk.name] = Planned(chunk, seconds)
+    return made
 
 
 def bundles(pending: Sequence[Planned], workers: int) -> list[list[Planned]]:

@@ -42,6 +42,7 @@ class Job(NamedTuple):
         trials: to measure: the members of a group.
         chunks: to train, one after the other.
         until: the rounds that they shall have been trained for; None: to the end.
+        round_seconds: that a round of them is expected to take.
     """
 
     name: str
@@ -49,6 +50,20 @@ class Job(NamedTuple):
     trials: tuple[Trial, ...] = ()
     chunks: tuple[Chunk, ...] = ()
     until: int | None = None
+    round_seconds: float = 0.0
+
+
+class JobFailed(Exception):
+    """A job broke; it may be tried again."""
+
+    def __init__(self, reason: str, trace: str = ""):
+        """Takes the reason in a line, and the traceback."""
+        super().__init__(reason, trace)
+        self.reason, self.trace = reason, trace
+
+
+class WorkerDied(JobFailed):
+    """A worker ended, or was ended, in the middle of a job."""
 
 
 class Worker:
@@ -69,6 +84,7 @@ class Worker:
         Raises:
             Stopped: it was asked to stop; all is saved.
             UserError: it can only go on when the user has done something.
+            Exception: whatever breaks a training.
         """
         if should_stop():
             raise Stopped
@@ -78,9 +94,8 @@ class Worker:
         if job.kind == "measure":
             return self.measure(job.trials)
         for chunk in job.chunks:
-            # After a crash, a job is begun again: what it had finished stays.
-            if not finished(self._workdir, chunk, job.until):
-                self.train(chunk, should_stop, job.until)
+            group = self._group(chunk.trials[0])
+            run_chunk(group, chunk, self._workdir, should_stop, until=job.until)
         return None
 
     def _data(self) -> Loaded:
@@ -92,27 +107,6 @@ class Worker:
         if trial.group not in self._groups:
             self._groups[trial.group] = Group(self._config, trial, self._data())
         return self._groups[trial.group]
-
-    def train(
-        self, chunk: Chunk, should_stop: Callable[[], bool], until: int | None = None
-    ) -> None:
-        """Train a chunk; what breaks it is recorded as its trials' failure."""
-        try:
-            group = self._group(chunk.trials[0])
-            run_chunk(group, chunk, self._workdir, should_stop, until=until)
-        except (Stopped, UserError, OSError):
-            raise
-        except Exception as error:
-            if disk_is_full(error):
-                raise OSError(errno.ENOSPC, "No space left on device") from error
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            record_failure(
-                self._workdir,
-                self._config.data.name,
-                chunk,
-                reason,
-                "".join(traceback.format_exception(error)),
-            )
 
     def measure(self, trials: Sequence[Trial]) -> Speed:
         """Find how many lanes train a group soonest.
@@ -167,19 +161,24 @@ def _step_seconds(group: Group, train: Train, members: list[Trial]) -> float:
     return min(times) / rows.shape[1]
 
 
-def finished(workdir: Path, chunk: Chunk, until: int | None = None) -> bool:
-    """Whether all trials of a chunk have a result, or have come to a pause.
+def answer(
+    worker: Worker, job: Job, should_stop: Callable[[], bool]
+) -> tuple[Any, Exception | None]:
+    """Perform a job; returns its result, and what it raised in a form that travels.
 
-    Args:
-        workdir: of the search.
-        chunk: which is in its plan.
-        until: the rounds that it shall have been trained for; None: to the end.
+    Raises nothing but what ends processes.
     """
-    done = records.read_finished(workdir)
-    if until is not None and until < records.read_plan(workdir)[chunk.name]["rounds"]:
-        rounds = records.read_rounds(workdir)
-        done |= {name for name, number in rounds if number == until}
-    return all(trial.name in done for trial in chunk.trials)
+    try:
+        return worker.perform(job, should_stop), None
+    except (Stopped, UserError, JobFailed) as error:
+        return None, error
+    except Exception as error:
+        if disk_is_full(error):
+            return None, OSError(errno.ENOSPC, "No space left on device")
+        if isinstance(error, OSError):
+            return None, error
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return None, JobFailed(reason, "".join(traceback.format_exception(error)))
 
 
 def record_failure(

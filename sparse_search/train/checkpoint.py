@@ -35,7 +35,7 @@ class Saved(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints in one folder; only the newest is kept."""
+    """The checkpoints in one folder; the newest two are kept."""
 
     def __init__(self, folder: Path):
         """Opens the folder; it is created at the first save."""
@@ -44,14 +44,14 @@ class Checkpoints:
 
     def _open(self) -> ocp.CheckpointManager:
         if self._manager is None:
-            options = ocp.CheckpointManagerOptions(max_to_keep=1)
+            options = ocp.CheckpointManagerOptions(max_to_keep=2)
             self._manager = ocp.CheckpointManager(
                 self._folder.resolve(), options=options
             )
         return self._manager
 
     def restore(self, like: Any, names: list[str]) -> tuple[Any, Saved] | None:
-        """The newest checkpoint, or None.
+        """The newest checkpoint that can be read, or None.
 
         Args:
             like: shapes and types of the state.
@@ -62,21 +62,26 @@ class Checkpoints:
         """
         if not self._folder.is_dir():
             return None
-        manager = self._open()
-        newest = manager.latest_step()
-        if newest is None:
-            return None
         args = ocp.args.Composite(
             state=ocp.args.StandardRestore(like), saved=ocp.args.JsonRestore()
         )
-        try:
-            found = manager.restore(newest, args=args)
-        except Exception as error:
-            first = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise UserError(
-                f"The checkpoint in {self._folder} cannot be read ({first[:200]}). "
-                "Delete that folder to start those trials again."
-            ) from error
+        while (newest := self._open().latest_step()) is not None:
+            try:
+                found = self._open().restore(newest, args=args)
+                break
+            except Exception as error:
+                # A machine that went down may leave a torn one, and the one before.
+                if len(self._open().all_steps()) == 1:
+                    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+                    raise UserError(
+                        f"The checkpoint in {self._folder} cannot be read "
+                        f"({first[:200]}). Delete that folder to start those trials "
+                        "again."
+                    ) from error
+                self.close()
+                shutil.rmtree(self._folder / str(newest))
+        else:
+            return None
         saved = Saved(**found["saved"])
         if saved.names != names:
             raise UserError(

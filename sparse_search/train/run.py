@@ -6,11 +6,12 @@ appends to the journals: a record per round as it ends, a record per trial at la
 
 import contextlib
 import dataclasses
+import fcntl
 import itertools
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +33,8 @@ from sparse_search.train.methods import growth, rewires
 from sparse_search.train.rounds import FinalMetrics, RoundMetrics, RunState
 from sparse_search.train.stopped import Stopped
 from sparse_search.train.trials import Trial, algorithm_of
+
+_POLL_SECONDS = 0.2
 
 
 class Chunk(NamedTuple):
@@ -103,6 +106,7 @@ def run_chunk(
             for record in records:
                 on_record(kind, record)
 
+        stack.enter_context(_alone(folder, should_stop))
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(folder)))
         names = [trial.name for trial in trials]
         found = checkpoints.restore(group.shapes(trials), names)
@@ -139,6 +143,22 @@ def run_chunk(
                 results.save(workdir / "results" / f"{trial.name}.npz", result)
             emit("trial", record)
     shutil.rmtree(folder, ignore_errors=True)
+    folder.with_suffix(".lock").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, should_stop: Callable[[], bool]) -> Iterator[None]:
+    """Wait for a worker of a search that has died, which may not have noticed yet."""
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if should_stop():
+                    raise Stopped from None
+                time.sleep(_POLL_SECONDS)
+        yield
 
 
 def _number(value: Any) -> float | None:

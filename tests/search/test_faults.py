@@ -75,7 +75,17 @@ def test_an_algorithm_that_kills_its_worker_is_given_up(tmp_path):
     for name, status in found.items():
         assert (status == "failed") == name.startswith("their_algorithms:deadly")
     reasons = {r.get("reason") for r in lines(workdir / "trials.jsonl")} - {None}
-    assert reasons == {"its worker process died 3 times"}
+    assert reasons == {"its worker process ended with status 1 (3 times)"}
+
+
+def test_a_worker_that_hangs_is_replaced(tmp_path):
+    workdir = tmp_path / "map"
+    methods = "--config.space.methods=('static','their_algorithms:stuck')"
+    marker = tmp_path / "was here"
+    more = ("--config.patience=30", f"--workdir={workdir}")
+    ok("search", *ARGUMENTS, methods, *more, MARKER=str(marker), **HERE)
+    assert marker.exists()
+    assert set(statuses(workdir).values()) == {"done"}
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")

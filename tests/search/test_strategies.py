@@ -6,15 +6,12 @@ import math
 import pytest
 from commands import CONFIGS, lines, ok, run
 
-from sparse_search import records
 from sparse_search.config import freeze
 from sparse_search.errors import UserError
 from sparse_search.search import strategies
 from sparse_search.search.strategies.base import Ask, Seen, Strategy
 from sparse_search.search.strategies.halving import halving
-from sparse_search.search.worker import finished
 from sparse_search.testing import strategies as contract
-from sparse_search.train.run import Chunk
 
 WANTED = [
     {"name": "grid"},
@@ -193,18 +190,6 @@ def test_halving_finds_the_best_of_64_at_a_third_of_the_cost():
 def test_the_contract_sees_what_is_wrong(wrong, words):
     with pytest.raises(AssertionError, match=words):
         contract.check(Strategy(wrong))
-
-
-def test_a_chunk_that_pauses_is_not_what_killed_its_worker(tmp_path):
-    trial = contract.problem().trials[0]
-    chunk = Chunk("one", (trial,), 1)
-    with records.open_journal(tmp_path / "plan.jsonl") as journal:
-        journal.append({"chunk": "one", "rounds": 3})
-    with records.open_journal(tmp_path / "rounds.jsonl") as journal:
-        journal.append(*[{"trial": trial.name, "round": n} for n in (1, 2, 3)])
-    assert finished(tmp_path, chunk, 1) and finished(tmp_path, chunk, 2)
-    # To the end takes a result.
-    assert not finished(tmp_path, chunk, 3) and not finished(tmp_path, chunk)
 
 
 def test_what_cannot_be_asked_for():

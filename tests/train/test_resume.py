@@ -70,6 +70,18 @@ def test_a_killed_run_ends_with_the_same_bits(whole, tmp_path):
     assert sum(n > 0 for n in grown) >= 14  # it was killed among rewires
 
 
+def test_a_checkpoint_that_a_crash_of_the_machine_tore(whole, tmp_path):
+    workdir = tmp_path / "run"
+    killed_in_round(workdir, 8, signal.SIGTERM)
+    steps = [p for p in (workdir / "checkpoints" / "single").iterdir() if p.is_dir()]
+    newest, before = sorted(steps, key=lambda p: -int(p.name))
+    for file in newest.rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    ok("train", *ARGUMENTS, f"--workdir={workdir}")
+    assert_same(whole, workdir)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_run_saves_and_says_how_to_go_on(whole, tmp_path, number):
     workdir = tmp_path / "run"

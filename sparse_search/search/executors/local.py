@@ -1,47 +1,52 @@
 """The executor that trains in this process, one job after the other."""
 
-from collections.abc import Callable, Sequence
+import threading
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 from sparse_search.config import Config
-from sparse_search.search.worker import Job, Worker
+from sparse_search.search.worker import Job, Worker, answer
 
 
 class Local:
-    """Best where one process fills the device: a GPU, or a single core."""
+    """Best where one process fills the device: a GPU, or a single core.
+
+    Jobs run in a thread of their own, so that a search can be watched and stopped.
+    What kills or hangs this worker does so to the search.
+    """
 
     workers = 1
 
     def __init__(self, config: Config, workdir: Path):
         """Prepares the one worker."""
         self._worker = Worker(config, workdir)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
 
-    def run(
-        self,
-        jobs: Sequence[Job],
-        should_stop: Callable[[], bool],
-        tick: Callable[[], None],
-    ) -> dict[str, Any]:
-        """Perform all jobs; see `executors.Executor`."""
-        results = {}
-        watched = _ticking(should_stop, tick)
-        for job in jobs:
-            results[job.name] = self._worker.perform(job, watched)
-            tick()
-        return results
+    def submit(self, worker: int, job: Job) -> Future:
+        """Begin a job; see `executors.Executor`."""
+        future: Future = Future()
+
+        def perform() -> None:
+            result, error = answer(self._worker, job, self._stop.is_set)
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        self._thread = threading.Thread(target=perform, daemon=True)
+        self._thread.start()
+        return future
+
+    def kill(self, worker: int, reason: str) -> None:
+        """Not possible: nothing happens."""
+
+    def stop(self) -> None:
+        """Let the job end after the round that it is in."""
+        self._stop.set()
 
     def close(self) -> None:
-        """Nothing to end."""
-
-
-def _ticking(
-    should_stop: Callable[[], bool], tick: Callable[[], None]
-) -> Callable[[], bool]:
-    """Let the driver look at the journals whenever a round has ended."""
-
-    def asked() -> bool:
-        tick()
-        return should_stop()
-
-    return asked
+        """Wait for the round that it is in."""
+        self.stop()
+        if self._thread is not None:
+            self._thread.join()

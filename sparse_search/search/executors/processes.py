@@ -1,53 +1,31 @@
 """The executor of several processes on this machine, one pinned to each core.
 
-On a CPU small networks train fastest with one single-threaded process a core.
+On a CPU small networks train fastest with one single-threaded process a core. On a
+machine with GPUs every process has one of them.
 """
 
-import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sparse_search.config import Config
-from sparse_search.errors import UserError
-from sparse_search.search.worker import Job, Worker, finished, record_failure
-from sparse_search.train.stopped import Stopped
+from sparse_search.search.worker import Job, Worker, WorkerDied, answer
 
-_ATTEMPTS = 3
 _POLL_SECONDS = 0.2
 
-_worker: Worker | None = None
-_stop: Any = None
 
+class _Hand(NamedTuple):
+    """A worker's process, and the line to it."""
 
-def _begin(config: Config, workdir: Path, cores: Any, stop: Any, parent: int) -> None:
-    """Set up a worker process, before it imports anything that computes."""
-    global _worker, _stop
-    # Signals to the terminal's processes are for the driver alone to answer.
-    os.setsid()
-    core = cores.get()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {core})
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _worker, _stop = Worker(config, workdir), stop
-
-
-def _end_with(parent: int) -> None:
-    """End this process when the driver has ended, however it did."""
-    while os.getppid() == parent:
-        time.sleep(_POLL_SECONDS)
-    os._exit(1)
-
-
-def _perform(job: Job) -> Any:
-    assert _worker is not None
-    return _worker.perform(job, _stop.is_set)
+    process: Any
+    line: Connection
 
 
 def cores() -> list[int]:
@@ -58,139 +36,121 @@ def cores() -> list[int]:
 
 
 class Processes:
-    """Spawned workers; a job whose worker dies is tried again in a new one."""
+    """Spawned workers; the next job of one that has died begins a new one."""
 
-    def __init__(self, config: Config, workdir: Path, workers: int):
-        """Prepares the pool; processes start with the first job."""
-        self._config, self._workdir, self.workers = config, workdir, workers
+    def __init__(self, config: Config, workdir: Path, workers: int, on_cpu: bool):
+        """Processes start with their first job."""
+        self._config, self._workdir = config, workdir
+        self.workers, self._on_cpu = workers, on_cpu
         self._context = multiprocessing.get_context("spawn")
-        self._stop = self._context.Event()
-        self._pool: concurrent.futures.ProcessPoolExecutor | None = None
-        self._begun: set[str] = set()
+        self._hands: dict[int, _Hand] = {}
+        self._killed: dict[int, str] = {}
 
-    def _open(self) -> concurrent.futures.ProcessPoolExecutor:
-        if self._pool is None:
-            usable = cores()
-            queue = self._context.SimpleQueue()
-            for number in range(self.workers):
-                queue.put(usable[number % len(usable)])
-            self._pool = concurrent.futures.ProcessPoolExecutor(
-                self.workers,
-                mp_context=self._context,
-                initializer=_begin,
-                initargs=(
-                    self._config,
-                    self._workdir,
-                    queue,
-                    self._stop,
-                    os.getpid(),
-                ),
-            )
-        return self._pool
+    def submit(self, worker: int, job: Job) -> Future:
+        """Give a worker a job; see `executors.Executor`."""
+        future: Future = Future()
+        serve = threading.Thread(
+            target=self._serve, args=(worker, job, future), daemon=True
+        )
+        serve.start()
+        return future
 
-    def run(
-        self,
-        jobs: Sequence[Job],
-        should_stop: Callable[[], bool],
-        tick: Callable[[], None],
-    ) -> dict[str, Any]:
-        """Perform all jobs; see `executors.Executor`."""
-        results: dict[str, Any] = {}
-        while left := [job for job in jobs if job.name not in results]:
-            try:
-                self._perform_all(left, results, should_stop, tick)
-            except BrokenProcessPool:
-                self._discard()
-                # One of those that were begun killed its worker: each by itself.
-                left = [job for job in left if job.name not in results]
-                begun = [job for job in left if job.name in self._begun]
-                for job in begun or left[: self.workers]:
-                    self._alone(job, results, should_stop, tick)
-        return results
-
-    def _alone(
-        self,
-        job: Job,
-        results: dict[str, Any],
-        should_stop: Callable[[], bool],
-        tick: Callable[[], None],
-    ) -> None:
-        """Try a job a few times; a chunk that kills its worker each time is given up.
-
-        What it had finished is not done again, so every attempt begins at the chunk
-        that killed the one before.
-        """
-        while job.name not in results:
-            for _ in range(_ATTEMPTS):
-                try:
-                    return self._perform_all([job], results, should_stop, tick)
-                except BrokenProcessPool:
-                    self._discard()
-            job = self._without_culprit(job)
-
-    def _without_culprit(self, job: Job) -> Job:
-        """The job without its first chunk that has no result, recorded as failed."""
-        if job.kind != "train":
-            raise UserError(
-                f"Measuring {job.name} killed its worker {_ATTEMPTS} times: it is out "
-                "of memory (set config.lanes=1, or train smaller networks), or your "
-                "script calls run_search outside of `if __name__ == '__main__':`."
-            )
-        left = [
-            chunk
-            for chunk in job.chunks
-            if not finished(self._workdir, chunk, job.until)
-        ]
-        reason = f"its worker process died {_ATTEMPTS} times"
-        record_failure(self._workdir, self._config.data.name, left[0], reason)
-        return job._replace(chunks=tuple(left[1:]))
-
-    def _perform_all(
-        self,
-        jobs: Sequence[Job],
-        results: dict[str, Any],
-        should_stop: Callable[[], bool],
-        tick: Callable[[], None],
-    ) -> None:
-        self._begun = set()
-        pool = self._open()
-        # Workers are spawned here and inherit that Ctrl-C is not theirs to answer.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    def _serve(self, worker: int, job: Job, future: Future) -> None:
         try:
-            futures = {pool.submit(_perform, job): job for job in jobs}
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        waiting = set(futures)
-        problem: BaseException | None = None
-        while waiting:
-            if should_stop():
-                self._stop.set()
-            self._begun |= {futures[f].name for f in waiting if f.running()}
-            done, waiting = concurrent.futures.wait(waiting, timeout=_POLL_SECONDS)
-            tick()
-            broken = None
-            for future in done:
-                try:
-                    results[futures[future].name] = future.result()
-                except BrokenProcessPool as error:
-                    broken = error
-                except Stopped as error:
-                    problem = problem or error
-                except Exception as error:
-                    # The others save what they have and end too.
-                    self._stop.set()
-                    problem = error
-            if broken:
-                raise problem or broken
-        if problem:
-            raise problem
+            hand = self._hands.get(worker) or self._begin(worker)
+            try:
+                hand.line.send(job)
+                result, error = hand.line.recv()
+            except (EOFError, OSError):
+                raise self._buried(worker, hand) from None
+            if error is not None:
+                raise error
+            future.set_result(result)
+        except BaseException as error:
+            future.set_exception(error)
+
+    def _begin(self, worker: int) -> _Hand:
+        # Workers inherit from this thread that Ctrl-C is not theirs to answer.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        ours, theirs = self._context.Pipe()
+        usable = cores()
+        place = usable[worker % len(usable)] if self._on_cpu else worker
+        process = self._context.Process(
+            target=_work,
+            args=(
+                self._config,
+                self._workdir,
+                theirs,
+                place,
+                self._on_cpu,
+                os.getpid(),
+            ),
+            daemon=True,
+        )
+        process.start()
+        theirs.close()
+        self._hands[worker] = _Hand(process, ours)
+        return self._hands[worker]
+
+    def _buried(self, worker: int, hand: _Hand) -> WorkerDied:
+        hand.process.join()
+        hand.line.close()
+        del self._hands[worker]
+        code = hand.process.exitcode
+        reason = f"its worker process ended with status {code}"
+        if code < 0:
+            reason = f"its worker process was killed by {signal.Signals(-code).name}"
+            if -code == signal.SIGKILL:
+                reason += ", as a system does that is out of memory"
+        return WorkerDied(self._killed.pop(worker, reason))
+
+    def kill(self, worker: int, reason: str) -> None:
+        """End a worker at once; its job ends with `WorkerDied`."""
+        if worker in self._hands:
+            self._killed[worker] = reason
+            self._hands[worker].process.kill()
+
+    def stop(self) -> None:
+        """Let all jobs end after the rounds that they are in."""
+        for hand in list(self._hands.values()):
+            with contextlib.suppress(OSError):  # it has died
+                hand.line.send(None)
 
     def close(self) -> None:
-        """End all workers after the rounds that they are in."""
-        self._stop.set()
-        self._discard()
+        """End all workers at once."""
+        hands = list(self._hands.values())
+        for hand in hands:
+            hand.process.kill()
+        for hand in hands:
+            hand.process.join()
 
-    def _discard(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+
+def _work(
+    config: Config,
+    workdir: Path,
+    line: Connection,
+    place: int,
+    on_cpu: bool,
+    parent: int,
+) -> None:
+    """A worker process, from its start to its end."""
+    # Signals to the terminal's processes are for the driver alone to answer.
+    os.setsid()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    if not on_cpu:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        own = visible.split(",")[place] if visible else str(place)
+        os.environ["CUDA_VISIBLE_DEVICES"] = own
+    elif hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {place})
+    worker = Worker(config, workdir)
+    # All that comes while a job is performed is that it shall stop.
+    while (job := line.recv()) is not None:
+        line.send(answer(worker, job, line.poll))
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the driver has ended, however it did."""
+    while os.getppid() == parent:
+        time.sleep(_POLL_SECONDS)
+    os._exit(1)
