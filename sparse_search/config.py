@@ -149,27 +149,41 @@ class SmallDense:
 class Space:
     """The population of a search: every combination of these lists.
 
-    A list that is None takes the one value of the fields above.
+    A list that is None takes the one value of the fields above. What costs more than a
+    cap is left out, small dense networks too; a cap of 0 is none.
 
     Attributes:
-        budgets: exact numbers of non-zero weights.
+        budgets: exact numbers of non-zero weights, or
+        densities: in place of budgets, parts of the network of `model.width` and
+            `model.depth`; the numbers of weights that follow are those of all networks.
         widths: of large networks.
         depths: of large networks.
         allocations: see `Sparsity`.
+        patterns: see `Sparsity`.
         methods: see `Sparsity`.
         learning_rates: the best on validation is taken at every point.
         seeds: a seed shares data split and data order across all structures.
         small_dense: the reference family.
+        max_train_flops: of a whole training, multiply-adds with weights counted as 2;
+            methods whose number of weights changes count as dense.
+        max_inference_flops: of one example.
+        max_bytes: of the parameters, masks or indices, and optimizer state of a trial;
+            networks that may be compressed, where a measurement decides, as masked.
     """
 
     budgets: tuple[int, ...] | None = _within(None, low=1)
+    densities: tuple[float, ...] | None = _within(None, above=0, high=1)
     widths: tuple[int, ...] | None = _within(None, low=1)
     depths: tuple[int, ...] | None = _within(None, low=1)
     allocations: tuple[str, ...] | None = None
+    patterns: tuple[str, ...] | None = None
     methods: tuple[str, ...] | None = None
     learning_rates: tuple[float, ...] | None = _within(None, above=0)
     seeds: tuple[int, ...] | None = _within(None, low=0, high=_LARGEST_SEED)
     small_dense: SmallDense = SmallDense()
+    max_train_flops: int = _within(0, low=0)
+    max_inference_flops: int = _within(0, low=0)
+    max_bytes: int = _within(0, low=0)
 
 
 @dataclass(frozen=True)
@@ -250,8 +264,8 @@ class Config:
     strategy: Strategy = Strategy()
 
 
-# What decides how trials are chosen, run, watched and kept, but not their results:
-# fields and whole groups of fields.
+# What decides which trials are run, and how they are run, watched and kept, but not
+# the result of any: fields, and whole groups of fields.
 _NO_RESULT = {
     "data_dir",
     "checkpoint_every",
@@ -262,13 +276,18 @@ _NO_RESULT = {
     "retries",
     "patience",
     "strategy",
+    "space.max_train_flops",
+    "space.max_inference_flops",
+    "space.max_bytes",
 }
 # Lists that may grow in a workdir that already has trials.
 _GROWING = {
     "space.budgets",
+    "space.densities",
     "space.widths",
     "space.depths",
     "space.allocations",
+    "space.patterns",
     "space.methods",
     "space.learning_rates",
     "space.seeds",

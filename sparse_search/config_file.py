@@ -144,6 +144,9 @@ def _override(config: dict[str, Any], text: str) -> None:
         if depth < len(path):
             group = group[name]
     old = group.get(last)
+    if value == "None" and _may_be_none(field):
+        group[last] = None
+        return
     if last in _FREE and isinstance(_literal(value), dict):
         group[last] = _literal(value)
         return
@@ -175,6 +178,14 @@ def _override(config: dict[str, Any], text: str) -> None:
             f"as in --config.{field}={example}."
         ) from None
     group[last] = one[last]
+
+
+def _may_be_none(field: str) -> bool:
+    """Whether it is a list that need not be set."""
+    default: Any = to_dict(Config())
+    for name in field.split("."):
+        default = default.get(name, ()) if isinstance(default, dict) else ()
+    return default is None
 
 
 def _literal(text: str) -> Any:

@@ -305,6 +305,7 @@ def test_optimizer_options_can_be_emptied(plain):
         ("space.budgets=100,200", "space.budgets", [100, 200]),
         ("space.budgets=(1e3,)", "space.budgets", [1000]),
         ("space.budgets=100", "space.budgets", [100]),
+        ("space.densities=(0.1, 1)", "space.densities", [0.1, 1.0]),
         ("space.methods=('set', 'rigl')", "space.methods", ["set", "rigl"]),
         ("space.small_dense.depths=(1, 2)", "space.small_dense.depths", [1, 2]),
     ],
@@ -314,6 +315,15 @@ def test_an_override_changes_one_field(plain, text, field, value):
     after = configs.flatten(to_dict(load_config(plain, [text])))
     assert after[field] == value and type(after[field]) is type(value)
     assert {**before, field: value} == after
+
+
+def test_a_list_is_unset(plain):
+    config = load_config(plain, ["space.budgets=(100,)", "space.budgets=None"])
+    assert config.space.budgets is None
+    assert "steps is of type int" in loading_fails(plain, ["steps=None"])
+    assert "small_dense.depths" in loading_fails(
+        plain, ["space.small_dense.depths=None"]
+    )
 
 
 def test_the_last_override_counts(plain):
@@ -366,6 +376,7 @@ def changed(**fields):
         {"space__budgets": [100, 200, 400]},
         {"space__budgets": [50, 200, 100]},
         {"space__seeds": [0, 1, 2]},
+        {"space__max_bytes": 10**9, "space__max_train_flops": 10**15},
         {"data_dir": "/elsewhere"},
         {"workers": 8, "executor": "local", "checkpoint_every": 3},
         {"save_results": False},

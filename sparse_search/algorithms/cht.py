@@ -40,7 +40,7 @@ from sparse_search.algorithms.base import (
     exchanged_info,
 )
 from sparse_search.algorithms.static import static
-from sparse_search.errors import UserError
+from sparse_search.errors import Impossible
 from sparse_search.keys import subkey
 from sparse_search.masks import counting, topk
 from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
@@ -108,7 +108,7 @@ def _epitopological(
 ) -> SparseAlgorithm:
     fraction = schedules.shape(schedule)(drop_fraction, until)
     if not pattern.entries:
-        raise UserError(
+        raise Impossible(
             f"Links are grown one by one, and the pattern {pattern.name!r} grows whole "
             "blocks."
         )

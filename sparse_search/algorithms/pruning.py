@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from sparse_search import trees
 from sparse_search.algorithms.base import Scope
 from sparse_search.algorithms.grow_prune import total
-from sparse_search.errors import UserError, one_of
+from sparse_search.errors import Impossible, one_of
 from sparse_search.masks import across
 from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
 from sparse_search.types import Array, Counts, Key, Masks, Scalar
@@ -19,7 +19,7 @@ def check_scope(scope: Scope, pattern: Pattern) -> None:
     if scope not in get_args(Scope):
         raise one_of("The scope", scope, get_args(Scope))
     if scope != "layer" and pattern.name != UNSTRUCTURED.name:
-        raise UserError(
+        raise Impossible(
             f"Pruning over all layers ({scope}) gives layers any number of weights, "
             f"which the pattern {pattern.name!r} cannot have; use an allocation per "
             "layer, or the unstructured pattern."

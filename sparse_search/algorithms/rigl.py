@@ -34,7 +34,7 @@ from sparse_search.algorithms.base import (
     masked_grads,
 )
 from sparse_search.algorithms.static import static
-from sparse_search.errors import UserError
+from sparse_search.errors import Impossible, UserError
 from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
 from sparse_search.types import Array, Counts, Int, Key, Masks, Params, Scalar
 
@@ -86,7 +86,7 @@ def rigl(
             "one rewire to the next; it must be between 1 and those."
         )
     if candidates is not None and not pattern.entries:
-        raise UserError(
+        raise Impossible(
             f"Candidates are drawn entry by entry, and the pattern {pattern.name!r} "
             "grows whole blocks; look at all of them."
         )

@@ -179,12 +179,12 @@ def _given(given: Mapping[str, int], sizes: Mapping[str, int]) -> dict[str, int]
     for part, count in given.items():
         layers = [layer for layer in sizes if part == layer or part in layer.split("/")]
         if len(layers) != 1:
-            raise UserError(
+            raise Impossible(
                 f"{part!r} names {len(layers)} of the layers {', '.join(sizes)}; it "
                 f"must name one.{nearest(part, sizes)}"
             )
         if not isinstance(count, int) or not 0 < count <= sizes[layers[0]]:
-            raise UserError(
+            raise Impossible(
                 f"{layers[0]} cannot have {count!r} weights, but a whole number from 1 "
                 f"to {sizes[layers[0]]:,}."
             )

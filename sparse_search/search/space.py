@@ -4,20 +4,25 @@ The grid of widths at fixed budgets holds both protocols at once: *prune down* f
 one width over falling budgets, *widen* follows one budget over growing widths.
 """
 
+import dataclasses
+import functools
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from sparse_search import build
+from sparse_search.algorithms.base import SparseAlgorithm
 from sparse_search.config import Config
 from sparse_search.data.dataset import Dataset
 from sparse_search.errors import Impossible, UserError
 from sparse_search.records import SMALL_DENSE
+from sparse_search.search.caps import caps
 from sparse_search.train import representation
 from sparse_search.train.trials import (
     Trial,
     check_options,
+    checked,
     make_trial,
     parameter_shapes,
     sparse_shapes,
@@ -25,7 +30,7 @@ from sparse_search.train.trials import (
 
 
 class Skipped(NamedTuple):
-    """A combination that cannot be trained, and why."""
+    """A combination that is not trained, and why."""
 
     name: str
     reason: str
@@ -38,22 +43,24 @@ class Population(NamedTuple):
     skipped: tuple[Skipped, ...]
 
 
+Above = Callable[[Trial], str | None]
+"""Tells why a trial costs too much; see `caps`."""
+
+
 def population(config: Config, dataset: Dataset) -> Population:
     """Enumerate the trials of a config.
 
     Raises:
         UserError: a list is empty, a name is not known, or a budget fits no network.
     """
-    space = config.space
-    if space.budgets is None:
-        raise UserError(
-            "config.space.budgets is not set; a search needs the numbers of non-zero "
-            "weights to compare structures at, as in --config.space.budgets='(500, "
-            "1000)'."
-        )
+    budgets = budgets_of(config, dataset)
+    above = caps(config, dataset)
     trials: dict[str, Trial] = {}
     skipped: list[Skipped] = []
-    for kind in (_sparse(config, dataset), _small_dense(config, dataset)):
+    for kind in (
+        _sparse(config, dataset, budgets, above),
+        _small_dense(config, dataset, budgets, above),
+    ):
         for one in kind:
             if isinstance(one, Skipped):
                 skipped.append(one)
@@ -64,8 +71,33 @@ def population(config: Config, dataset: Dataset) -> Population:
                 name = f"{one.structure} at {one.budget:,} weights"
                 reason = f"it is the one at {same.budget:,}: {one.nnz:,} weights"
                 skipped.append(Skipped(name, reason))
-    _check_budgets(config, trials.values(), skipped)
-    return Population(tuple(trials.values()), tuple(skipped))
+    _check_budgets(config, budgets, trials.values(), skipped)
+    return Population(tuple(trials.values()), tuple(dict.fromkeys(skipped)))
+
+
+def budgets_of(config: Config, dataset: Dataset) -> tuple[int, ...]:
+    """The exact numbers of weights that structures are compared at.
+
+    Raises:
+        UserError: they are not given, or twice.
+    """
+    space = config.space
+    if space.budgets is not None and space.densities is not None:
+        raise UserError(
+            "config.space.budgets and config.space.densities are both set; a search "
+            "takes one of them (--config.space.budgets=None unsets the other)."
+        )
+    if space.densities is not None:
+        size = kernel_size(config, dataset, config.model.width, config.model.depth)
+        densities = _axis(config, "densities", None)
+        return tuple(dict.fromkeys(max(round(part * size), 1) for part in densities))
+    if space.budgets is None:
+        raise UserError(
+            "config.space.budgets is not set; a search needs the numbers of non-zero "
+            "weights to compare structures at, as in --config.space.budgets='(500, "
+            "1000)', or config.space.densities."
+        )
+    return _axis(config, "budgets", None)
 
 
 def _axis(config: Config, name: str, single: object) -> tuple:
@@ -78,7 +110,15 @@ def _axis(config: Config, name: str, single: object) -> tuple:
     return values
 
 
-def _sparse(config: Config, dataset: Dataset) -> Iterator[Trial | Skipped]:
+def _points(config: Config, trial: Trial, rates: Iterable[float]) -> Iterator[Trial]:
+    """A trial with every learning rate and every seed: its network is the same."""
+    for rate, seed in itertools.product(rates, _axis(config, "seeds", config.seed)):
+        yield dataclasses.replace(trial, learning_rate=rate, seed=seed)
+
+
+def _sparse(
+    config: Config, dataset: Dataset, budgets: tuple[int, ...], above: Above
+) -> Iterator[Trial | Skipped]:
     methods = _axis(config, "methods", config.sparsity.method)
     if "dense" in methods:
         raise UserError(
@@ -87,76 +127,92 @@ def _sparse(config: Config, dataset: Dataset) -> Iterator[Trial | Skipped]:
         )
     for method in methods:
         build.factory("config.space.methods:", method, build.ALGORITHMS)
+    patterns = _axis(config, "patterns", config.sparsity.pattern)
+    for pattern in patterns:
+        build.pattern(pattern)
     check_options(config, methods)
-    axes = itertools.product(
+    rates = _axis(config, "learning_rates", config.optimizer.learning_rate)
+
+    @functools.cache
+    def algorithm(method: str, pattern: str, allocation: str) -> SparseAlgorithm:
+        return checked(config, method, pattern, allocation)
+
+    for method, depth, allocation, pattern, width, budget in itertools.product(
         methods,
         _axis(config, "depths", config.model.depth),
         _axis(config, "allocations", config.sparsity.allocation),
+        patterns,
         _axis(config, "widths", config.model.width),
-        _axis(config, "budgets", None),
-        _axis(config, "learning_rates", config.optimizer.learning_rate),
-    )
-    seeds = _axis(config, "seeds", config.seed)
-    for method, depth, allocation, width, budget, rate in axes:
+        budgets,
+    ):
+        parts = (method, f"w{width}", f"d{depth}", allocation)
+        named = " ".join([*parts, *([] if pattern == "unstructured" else [pattern])])
+        named += f" at {budget:,} weights"
         size = kernel_size(config, dataset, width, depth)
         if budget > size:
-            yield Skipped(
-                f"{method} w{width} d{depth} {allocation} at {budget:,} weights",
-                f"its kernels hold {size:,} weights when dense",
-            )
+            yield Skipped(named, f"its kernels hold {size:,} weights when dense")
             continue
         try:
-            trials = [
-                make_trial(
-                    config,
-                    dataset,
-                    method=method,
-                    width=width,
-                    depth=depth,
-                    allocation=allocation,
-                    learning_rate=rate,
-                    seed=seed,
-                    budget=budget,
-                )
-                for seed in seeds
-            ]
-            if config.representation == "compressed" and method != "dense":
-                layers = representation.asked_for(config, dataset, trials[0])
-                trials = [representation.with_rooms(trial, layers) for trial in trials]
+            trial = make_trial(
+                config,
+                dataset,
+                algorithm(method, pattern, allocation),
+                method=method,
+                width=width,
+                depth=depth,
+                allocation=allocation,
+                pattern=pattern,
+                learning_rate=0.0,
+                seed=0,
+                budget=budget,
+            )
+            if config.representation == "compressed":
+                layers = representation.asked_for(config, dataset, trial)
+                trial = representation.with_rooms(trial, layers)
         except Impossible as error:
-            name = f"{method} w{width} d{depth} {allocation} at {budget:,} weights"
-            yield Skipped(name, str(error))
+            yield Skipped(named, str(error))
             continue
-        yield from trials
+        if reason := above(trial):
+            yield Skipped(named, reason)
+            continue
+        yield from _points(config, trial, rates)
 
 
-def _small_dense(config: Config, dataset: Dataset) -> Iterator[Trial | Skipped]:
+def _small_dense(
+    config: Config, dataset: Dataset, budgets: tuple[int, ...], above: Above
+) -> Iterator[Trial | Skipped]:
     family = config.space.small_dense
-    budgets = sorted({*(config.space.budgets or ()), *family.extra_budgets})
-    seeds = _axis(config, "seeds", config.seed)
+    algorithm = checked(config, "dense", "unstructured", "")
+    budgets = tuple(sorted({*budgets, *family.extra_budgets}))
     for budget, depth in itertools.product(budgets, family.depths):
+        named = f"{SMALL_DENSE} d{depth} at {budget:,} weights"
         width = width_for(config, dataset, budget, depth)
         size = kernel_size(config, dataset, width, depth)
         if abs(size - budget) > family.tolerance * budget:
-            yield Skipped(
-                f"{SMALL_DENSE} d{depth} at {budget:,} weights",
+            reason = (
                 f"the nearest width, {width}, has {size:,} weights, which is "
-                f"{abs(size / budget - 1):.1%} off (allowed: {family.tolerance:.1%})",
+                f"{abs(size / budget - 1):.1%} off (allowed: {family.tolerance:.1%})"
             )
+            yield Skipped(named, reason)
             continue
-        for rate, seed in itertools.product(family.learning_rates, seeds):
-            yield make_trial(
-                config,
-                dataset,
-                method="dense",
-                width=width,
-                depth=depth,
-                allocation="",
-                learning_rate=rate,
-                seed=seed,
-                budget=budget,
-                structure=SMALL_DENSE,
-            )
+        trial = make_trial(
+            config,
+            dataset,
+            algorithm,
+            method="dense",
+            width=width,
+            depth=depth,
+            allocation="",
+            pattern="dense",
+            learning_rate=0.0,
+            seed=0,
+            budget=budget,
+            structure=SMALL_DENSE,
+        )
+        if reason := above(trial):
+            yield Skipped(named, reason)
+            continue
+        yield from _points(config, trial, family.learning_rates)
 
 
 def kernel_size(config: Config, dataset: Dataset, width: int, depth: int) -> int:
@@ -194,19 +250,30 @@ def width_for(config: Config, dataset: Dataset, budget: int, depth: int) -> int:
 
 
 def _check_budgets(
-    config: Config, trials: Iterable[Trial], skipped: Iterable[Skipped]
+    config: Config,
+    budgets: Iterable[int],
+    trials: Iterable[Trial],
+    skipped: Iterable[Skipped],
 ) -> None:
+    """Raise a `UserError` for a budget that no network can have.
+
+    One at which all networks cost too much is left out, where it is not the last.
+    """
     have = {t.budget for t in trials if t.structure != SMALL_DENSE}
-    for budget in config.space.budgets or ():
-        if budget not in have:
-            reasons = [
-                f"{s.name}: {s.reason}"
-                for s in skipped
-                if f"at {budget:,} weights" in s.name
-                and not s.name.startswith(SMALL_DENSE)
-            ]
+    name = "budgets" if config.space.densities is None else "densities"
+    for budget in budgets:
+        if budget in have:
+            continue
+        reasons = [
+            f"{one.name}: {one.reason}"
+            for one in skipped
+            if f"at {budget:,} weights" in one.name
+            and not one.name.startswith(SMALL_DENSE)
+        ]
+        capped = any("config.space.max_" in reason for reason in reasons)
+        if not have or not capped:
             raise UserError(
-                f"The budget {budget:,} in config.space.budgets fits none of the "
+                f"The budget {budget:,} in config.space.{name} fits none of the "
                 f"networks (the last of {len(reasons)}: {reasons[-1]}). Lower it or "
                 "widen config.space.widths."
             )

@@ -116,9 +116,10 @@ class Worker:
         enough for the next program to be worth its compilation. A number that the
         config pins is the only candidate.
         """
-        # A static mask: its steps are those of every sparse method.
-        kind = "dense" if trials[0].method == "dense" else "static"
-        trials = [dataclasses.replace(trial, method=kind) for trial in trials]
+        # A static mask: its steps are those of every sparse method and pattern.
+        static = {"method": "static", "allocation": "er", "pattern": "unstructured"}
+        if trials[0].method != "dense":
+            trials = [dataclasses.replace(trial, **static) for trial in trials]
         group = Group(self._config, trials[0], self._data())
         train = make_train(make_spec(self._config, trials[0], self._data().dataset))
         best = Speed(1, float("inf"))

@@ -16,7 +16,7 @@ from sparse_search import build, trees
 from sparse_search.config import Config
 from sparse_search.data.dataset import Dataset
 from sparse_search.train import optimizer
-from sparse_search.train.methods import make_algorithm, rewire_until
+from sparse_search.train.methods import rewire_until
 from sparse_search.train.order import make_order
 from sparse_search.train.rounds import (
     Examples,
@@ -26,7 +26,7 @@ from sparse_search.train.rounds import (
     Train,
     make_train,
 )
-from sparse_search.train.trials import Trial, updates
+from sparse_search.train.trials import Trial, maker_of, updates
 from sparse_search.types import Array, Int
 
 
@@ -70,7 +70,7 @@ def make_spec(config: Config, trial: Trial, dataset: Dataset) -> Spec:
     model = build.factory("config.model.name", config.model.name, build.MODELS)
     return Spec(
         model=model(trial.width, trial.depth, dataset.classes),
-        algorithm=make_algorithm(config, trial.method, trial.scope),
+        algorithm=maker_of(config, trial),
         optimizer=functools.partial(optimizer.make, config.optimizer),
         round_steps=config.sparsity.rewire_every,
         scale=dataset.scale,

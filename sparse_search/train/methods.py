@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax.numpy as jnp
+import numpy as np
 
 from sparse_search import algorithms, build
 from sparse_search.algorithms import schedules
@@ -30,9 +30,15 @@ def _takes(make: Callable[..., Any]) -> list[str]:
 
 
 def make_algorithm(
-    config: Config, method: str, scope: str = "layer"
+    config: Config, method: str, pattern: str, scope: str = "layer"
 ) -> Callable[..., SparseAlgorithm]:
-    """The algorithm of a method, with the config's pattern, schedule and options.
+    """The algorithm of a method, with the config's schedule and options.
+
+    Args:
+        config: the experiment.
+        method: a name in `build.ALGORITHMS`, or `package.module:factory`.
+        pattern: which masks are allowed, by name.
+        scope: "layer", or the allocation that compares all layers.
 
     Returns:
         A function of the drop fraction, the step at which rewiring ends, and, by name,
@@ -44,12 +50,13 @@ def make_algorithm(
     """
     make = _method(config, method)
     takes, sparsity = _takes(make), config.sparsity
-    pattern = build.pattern(sparsity.pattern)
-    known: dict[str, Any] = {"every": sparsity.rewire_every, "pattern": pattern}
+    known: dict[str, Any] = {
+        "every": sparsity.rewire_every,
+        "pattern": build.pattern(pattern),
+    }
     refused = {
-        "pattern": f"takes no pattern, and config.sparsity.pattern is "
-        f"{sparsity.pattern!r}"
-        if sparsity.pattern != "unstructured" and method != "dense"
+        "pattern": f"takes no pattern, and is asked for {pattern!r}"
+        if pattern != "unstructured" and method != "dense"
         else "",
         "scope": f"keeps the number of every layer; the allocation {scope!r} is for "
         f"{', '.join(m for m, f in build.ALGORITHMS.items() if 'scope' in _takes(f))}"
@@ -80,7 +87,7 @@ def make_algorithm(
     try:
         algorithm = made(0.0, 0, loss=None, output=None)
     except UserError as error:
-        raise UserError(f"The method {method!r}: {error}") from None
+        raise type(error)(f"The method {method!r}: {error}") from None
     except Exception as error:
         raise UserError(
             f"The method {method!r} cannot be made: {type(error).__name__}: {error}."
@@ -127,9 +134,8 @@ def check_options(config: Config, methods: Sequence[str]) -> None:
             )
 
 
-def growth(config: Config, method: str) -> flops.Growth:
-    """What a rewire of a method computes, as its cost is counted."""
-    algorithm = make_algorithm(config, method)(0.0, 0)
+def growth(algorithm: SparseAlgorithm) -> flops.Growth:
+    """What a rewire of an algorithm computes, as its cost is counted."""
     if algorithm.rewire is no_rewire:
         return "none"
     kinds: dict[str, flops.Growth] = {
@@ -140,14 +146,14 @@ def growth(config: Config, method: str) -> flops.Growth:
     return kinds[algorithm.dense_gradient]
 
 
-def rewires(config: Config, method: str) -> int:
+def rewires(config: Config, algorithm: SparseAlgorithm) -> int:
     """How many rounds end in a rewire, which takes the place of a weight update."""
-    if growth(config, method) == "none":
+    if growth(algorithm) == "none":
         return 0
     every, until = config.sparsity.rewire_every, rewire_until(config)
-    last = jnp.arange(every, config.steps + 1, every) - 1
+    last: Any = np.arange(every, config.steps + 1, every) - 1
     due = rewire_is_due(last, every, until, config.sparsity.interval_growth)
-    return int(jnp.sum(due))
+    return int(np.sum(due))
 
 
 def check_rewires(config: Config, method: str, made: SparseAlgorithm) -> None:
@@ -165,7 +171,7 @@ def check_rewires(config: Config, method: str, made: SparseAlgorithm) -> None:
             f"equal lengths, config.sparsity.rewire_until is {equal:.4g}, not "
             f"{config.sparsity.rewire_until}."
         )
-    if made.conserves in ("end", "total_end") and not rewires(config, method):
+    if made.conserves in ("end", "total_end") and not rewires(config, made):
         raise UserError(
             f"The method {method!r} comes to its number of weights when it "
             f"rewires, but config.sparsity.rewire_until="

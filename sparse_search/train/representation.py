@@ -8,6 +8,7 @@ repeats the trial uses it.
 
 import dataclasses
 import functools
+import json
 import statistics
 import time
 from collections.abc import Callable, Collection
@@ -20,7 +21,7 @@ import numpy as np
 
 from sparse_search import build
 from sparse_search.algorithms.compressed import reason_against
-from sparse_search.config import Config
+from sparse_search.config import Config, Optimizer
 from sparse_search.data.dataset import Dataset
 from sparse_search.errors import Impossible, one_of
 from sparse_search.sparse import formats, native
@@ -134,8 +135,18 @@ def compressible(
     config: Config, dataset: Dataset, trial: Trial
 ) -> dict[str, tuple[int, int]]:
     """The kernels of a model's layers that can be compressed, with their shapes."""
-    model = build.factory("config.model.name", config.model.name, build.MODELS)
-    module = model(trial.width, trial.depth, dataset.classes)
+    example = dataset.train_images.shape[1:]
+    return _compressible(
+        config.model.name, trial.width, trial.depth, dataset.classes, example
+    )
+
+
+@functools.lru_cache(maxsize=512)
+def _compressible(
+    model: str, width: int, depth: int, classes: int, example: tuple[int, ...]
+) -> dict[str, tuple[int, int]]:
+    factory = build.factory("config.model.name", model, build.MODELS)
+    module = factory(width, depth, classes)
     found: dict[str, tuple[int, int]] = {}
 
     def note(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
@@ -145,9 +156,8 @@ def compressible(
             found[name] = (args[0].shape[-1], layer.features)
         return call(*args, **kwargs)
 
-    example = jnp.zeros((1, *dataset.train_images.shape[1:]))
     with nn.intercept_methods(note):
-        jax.eval_shape(lambda: module.init(jax.random.key(0), example))
+        jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, *example))))
     return found
 
 
@@ -157,7 +167,12 @@ def elementwise(config: Config) -> bool:
     Seen from what it does: the same updates, whether the weights are in a matrix or
     follow each other in a longer vector of zeros.
     """
-    transform: Any = optimizer.make(config.optimizer, 0.1, 0.01, 10)
+    return _elementwise(json.dumps(dataclasses.asdict(config.optimizer)))
+
+
+@functools.cache
+def _elementwise(spec: str) -> bool:
+    transform: Any = optimizer.make(Optimizer(**json.loads(spec)), 0.1, 0.01, 10)
     rng = np.random.default_rng(0)
     weights, grads = rng.standard_normal((2, 4, 6)).astype(np.float32)
 

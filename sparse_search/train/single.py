@@ -57,6 +57,7 @@ def from_search(folder: Path, trial: str) -> tuple[Config, Trial]:
             f"{nearest(trial, planned)}"
         )
     same, lanes = planned[trial]
+    dense = same.method == "dense"
     config = freeze(content["config"])
     config = dataclasses.replace(
         config,
@@ -71,6 +72,7 @@ def from_search(folder: Path, trial: str) -> tuple[Config, Trial]:
             method=same.method,
             nnz=same.nnz,
             allocation=same.allocation or config.sparsity.allocation,
+            pattern=config.sparsity.pattern if dense else same.pattern,
         ),
     )
     return config, same

@@ -4,8 +4,9 @@ Nothing is computed here but counts and shapes; `lanes` has the programs.
 """
 
 import functools
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -38,6 +39,10 @@ class SparseLayer(NamedTuple):
     size: int
 
 
+_OF_ANY = ("unstructured", "dense")
+"""Patterns that a compile key does not name."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """One configuration with one seed.
@@ -48,7 +53,7 @@ class Trial:
         width: neurons of a hidden layer.
         depth: hidden layers.
         allocation: how the budget is divided among layers; "" for dense networks.
-        pattern: which masks are allowed.
+        pattern: which masks are allowed; "dense" for dense networks.
         learning_rate: the schedule's peak.
         seed: of everything that is random.
         budget: the nnz that was asked for.
@@ -107,13 +112,14 @@ class Trial:
     def group(self) -> str:
         """Trials of one group share their programs: the compile key."""
         scope = "" if self.scope == "layer" else f"-{self.scope}"
+        pattern = "" if self.pattern in _OF_ANY else f"-{self.pattern}"
         rooms = "".join(f"-c{capacity}" for _, capacity in self.rooms)
-        return f"{self.method}-w{self.width}-d{self.depth}{scope}{rooms}"
+        return f"{self.method}-w{self.width}-d{self.depth}{scope}{pattern}{rooms}"
 
     @property
     def scope(self) -> str:
         """Whether the method keeps every layer's number, or compares all layers."""
-        return self.allocation if self.allocation in allocations.ACROSS else "layer"
+        return _scope(self.allocation)
 
 
 def trial_from_json(fields: dict[str, Any]) -> Trial:
@@ -156,14 +162,27 @@ def sparse_shapes(shapes: Sequence[tuple[str, tuple[int, ...]]]) -> Shapes:
     return {k: s for k, s in shapes if allocations.is_sparse(k, s)}
 
 
+@functools.lru_cache(maxsize=2**16)
+def _allocate(
+    rule: str,
+    shapes: tuple[tuple[str, tuple[int, ...]], ...],
+    budget: int,
+    given: str,
+) -> dict[str, int]:
+    """The same for all methods and patterns of a space."""
+    return allocations.allocate(rule, sparse_shapes(shapes), budget, json.loads(given))
+
+
 def make_trial(
     config: Config,
     dataset: Dataset,
+    algorithm: SparseAlgorithm,
     *,
     method: str,
     width: int,
     depth: int,
     allocation: str,
+    pattern: str,
     learning_rate: float,
     seed: int,
     budget: int | None,
@@ -172,12 +191,14 @@ def make_trial(
     """Allocate a budget and name the trial.
 
     Args:
-        config: for the model and the pattern.
+        config: for the model, and the numbers of single layers.
         dataset: for the shapes.
+        algorithm: what `checked` made of method, pattern and allocation.
         method: a name in `build.ALGORITHMS`.
         width: neurons of a hidden layer.
         depth: hidden layers.
         allocation: how the budget is divided.
+        pattern: which masks are allowed.
         learning_rate: the schedule's peak.
         seed: of everything that is random.
         budget: the nnz; None for all weights.
@@ -193,20 +214,15 @@ def make_trial(
     sizes = {k: math.prod(s) for k, s in shapes.items()}
     total = sum(sizes.values())
     dense = method == "dense"
-    scope = allocation if allocation in allocations.ACROSS else "layer"
-    make = make_algorithm(config, method, scope)  # before anything is trained
     if budget is None or (dense and structure is None):
         budget = total
     counts = sizes
     if not dense:
-        made = make(0.0, 0)
-        given = config.sparsity.layer_nnz
-        counts = allocations.allocate(allocation, shapes, budget, given)
-        counts = patterns.reach(made.pattern, shapes, counts)
-        check_rewires(config, method, made)
-    named = config.sparsity.pattern
-    pattern = "" if named == "unstructured" else named
-    parts = [f"w{width} d{depth}", *([] if dense else [allocation, pattern])]
+        given = json.dumps(config.sparsity.layer_nnz)
+        counts = _allocate(allocation, all_shapes, budget, given)
+        counts = patterns.reach(algorithm.pattern, shapes, counts)
+    parts = [f"w{width} d{depth}"]
+    parts += [] if dense else [allocation, "" if pattern in _OF_ANY else pattern]
     layout = " ".join(filter(None, parts))
     return Trial(
         structure=structure or f"{method} {layout}",
@@ -214,13 +230,31 @@ def make_trial(
         width=width,
         depth=depth,
         allocation="" if dense else allocation,
-        pattern="dense" if dense else config.sparsity.pattern,
+        pattern="dense" if dense else pattern,
         learning_rate=learning_rate,
         seed=seed,
         budget=sum(counts.values()) if budget is None else budget,
         counts=tuple(counts.items()),
         sizes=tuple(sizes[k] for k in counts),
     )
+
+
+def checked(
+    config: Config, method: str, pattern: str, allocation: str
+) -> SparseAlgorithm:
+    """The algorithm of some trials, before any of them is made.
+
+    Raises:
+        UserError: a name is not known, or the method cannot do its work so.
+    """
+    made = make_algorithm(config, method, pattern, _scope(allocation))(0.0, 0)
+    if method != "dense":
+        check_rewires(config, method, made)
+    return made
+
+
+def _scope(allocation: str) -> str:
+    return allocation if allocation in allocations.ACROSS else "layer"
 
 
 def single_trial(config: Config, dataset: Dataset) -> Trial:
@@ -241,10 +275,12 @@ def single_trial(config: Config, dataset: Dataset) -> Trial:
     return make_trial(
         config,
         dataset,
+        checked(config, sparsity.method, sparsity.pattern, sparsity.allocation),
         method=sparsity.method,
         width=config.model.width,
         depth=config.model.depth,
         allocation=sparsity.allocation,
+        pattern=sparsity.pattern,
         learning_rate=config.optimizer.learning_rate,
         seed=config.seed,
         budget=budget,
@@ -267,12 +303,18 @@ def check(config: Config, dataset: Dataset) -> None:
         )
 
 
+def maker_of(config: Config, trial: Trial) -> Callable[..., SparseAlgorithm]:
+    """What makes a trial's algorithm; see `make_algorithm`."""
+    pattern = "unstructured" if trial.method == "dense" else trial.pattern
+    return make_algorithm(config, trial.method, pattern, trial.scope)
+
+
 def algorithm_of(config: Config, trial: Trial) -> SparseAlgorithm:
     """A trial's algorithm, to look at what it declares."""
-    return make_algorithm(config, trial.method, trial.scope)(0.0, 0)
+    return maker_of(config, trial)(0.0, 0)
 
 
 def updates(config: Config, trial: Trial) -> int:
     """The weight updates of a trial, of each training where several follow."""
-    made = config.steps - rewires(config, trial.method)
-    return made // algorithm_of(config, trial).trainings
+    algorithm = algorithm_of(config, trial)
+    return (config.steps - rewires(config, algorithm)) // algorithm.trainings

@@ -95,8 +95,10 @@ def test_a_pattern_is_part_of_the_structure_and_of_the_name():
 @pytest.mark.parametrize("growth, expected", [(1.0, 7), (2.0, 3), (100.0, 2)])
 def test_rewires_of_growing_intervals(growth, expected):
     # 750 of 1,000 steps in rounds of 100: the last that may rewire is the seventh.
-    config, _ = trial(f"interval_growth={growth}")
-    assert rewires(config, "rigl") == expected and rewires(config, "static") == 0
+    config, one = trial(f"interval_growth={growth}")
+    assert rewires(config, algorithm_of(config, one)) == expected
+    config, one = trial("method=static")
+    assert rewires(config, algorithm_of(config, one)) == 0
 
 
 def test_trainings_share_the_steps():
