@@ -148,6 +148,7 @@ def run_chunk(
 @contextlib.contextmanager
 def _alone(folder: Path, should_stop: Callable[[], bool]) -> Iterator[None]:
     """Wait for a worker of a search that has died, which may not have noticed yet."""
+    folder.parent.mkdir(exist_ok=True)
     with open(folder.with_suffix(".lock"), "w") as lock:
         while True:
             try:

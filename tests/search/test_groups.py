@@ -89,12 +89,13 @@ def test_what_cannot_be_enumerated(dataset, change, words):
 
 def test_the_plan_is_kept_and_extended(tmp_path, trials):
     speeds = {groups.shape_of(t): Speed(3, 0.01) for t in trials}
-    first = groups.extend_plan(tmp_path, config(), trials[:5], speeds, 2)
-    again = groups.extend_plan(tmp_path, config(), trials[:5], {}, 2)
-    assert again == first
+    first = groups.extend_plan(tmp_path, config(), {}, trials[:5], speeds, 2)
+    assert groups.read_plan(tmp_path) == first
+    assert not groups.extend_plan(tmp_path, config(), first, [], {}, 2)
     more = {shape: Speed(7, 0.01) for shape in speeds}
-    second = groups.extend_plan(tmp_path, config(), trials, more, 2)
-    assert {name: second[name] for name in first} == first
+    new = groups.extend_plan(tmp_path, config(), first, trials[5:], more, 2)
+    second = groups.read_plan(tmp_path)
+    assert second == {**first, **new} and not first.keys() & new.keys()
     chunks = [planned.chunk for planned in second.values()]
     names = collections.Counter(t.name for c in chunks for t in c.trials)
     assert names == {t.name: 1 for t in trials}
