@@ -23,7 +23,7 @@ from sparse_search.search.meter import Meter, Progress, Watcher
 from sparse_search.search.space import Population, population
 from sparse_search.search.strategies import Ask, History, Problem, Seen, Strategy
 from sparse_search.search.worker import Job
-from sparse_search.train import environment, representation
+from sparse_search.train import environment, representation, sharding
 from sparse_search.train import workdir as workdirs
 from sparse_search.train.single import load_dataset
 from sparse_search.train.trials import Trial, check
@@ -149,8 +149,9 @@ def search(
 
         workdirs.write_environment(workdir, [str(device) for device in jax.devices()])
         on_cpu = jax.default_backend() == "cpu"
-        if questions.strategy.pauses:
-            config = dataclasses.replace(config, lanes=1)
+        lanes = 1 if questions.strategy.pauses else config.lanes
+        number = sharding.devices(config, lanes)
+        config = dataclasses.replace(config, lanes=lanes, devices=number)
         executor = executors.make(config, workdir, on_cpu)
         try:
             while todo.asks:
@@ -176,7 +177,7 @@ def _carry_out(
     watch: Watcher,
 ) -> None:
     """Train what is asked for."""
-    if config.representation == "auto":
+    if config.representation == "auto" and config.devices == 1:
         todo = _represent(executor, config, workdir, todo, should_stop, watch)
     speeds = _measure(executor, config, workdir, todo, should_stop, watch)
     chunks = groups.extend_plan(workdir, config, todo.pending, speeds, executor.workers)

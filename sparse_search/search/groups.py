@@ -13,8 +13,8 @@ from typing import NamedTuple
 from sparse_search import records
 from sparse_search.config import Config
 from sparse_search.train import representation
-from sparse_search.train.run import Chunk, plan_record
-from sparse_search.train.trials import Trial, trial_from_json
+from sparse_search.train.run import Chunk, plan_record, planned_chunk
+from sparse_search.train.trials import Trial
 
 
 class Speed(NamedTuple):
@@ -59,14 +59,7 @@ def sizes_of(trial: Trial) -> str:
 def read_plan(workdir: Path) -> dict[str, Planned]:
     """The chunks that a workdir's plan holds, by name."""
     return {
-        name: Planned(
-            Chunk(
-                name,
-                tuple(trial_from_json(fields) for fields in record["trials"]),
-                record["lanes"],
-            ),
-            record["seconds"],
-        )
+        name: Planned(planned_chunk(record), record["seconds"])
         for name, record in records.read_plan(workdir).items()
     }
 
@@ -82,7 +75,7 @@ def extend_plan(
 
     Args:
         workdir: of the search.
-        config: of the search.
+        config: of the search, with the number of devices that there are.
         trials: that are to be trained.
         speeds: by `shape_of`, for all shapes of trials that are not planned yet.
         workers: how many train at the same time, for estimates.
@@ -96,14 +89,17 @@ def extend_plan(
         for group, members in by_group(new).items():
             speed = speeds[shape_of(members[0])]
             begun = [p for p in plan.values() if p.chunk.trials[0].group == group]
-            # A group that has chunks goes on with their lanes: one compilation.
-            lanes = begun[0].chunk.lanes if begun else speed.lanes
+            # A group that has chunks goes on as they do: one compilation.
+            lanes, devices = speed.lanes, config.devices
+            if begun:
+                lanes, devices = begun[0].chunk.lanes, begun[0].chunk.devices
             seconds = speed.seconds * config.steps * lanes / speed.lanes
             for number, start in enumerate(range(0, len(members), lanes), len(begun)):
                 chunk = Chunk(
                     f"{group}-{number:03d}",
                     tuple(members[start : start + lanes]),
                     lanes,
+                    devices,
                 )
                 journal.append(
                     plan_record(config, chunk, seconds=seconds, workers=workers)

@@ -19,10 +19,11 @@ from sparse_search.config import Config
 from sparse_search.errors import UserError, disk_is_full
 from sparse_search.records import Record
 from sparse_search.search.groups import Speed
-from sparse_search.train import representation
+from sparse_search.train import representation, sharding
 from sparse_search.train.lanes import Group, Loaded, make_programs, make_spec
 from sparse_search.train.rounds import Train, make_train
 from sparse_search.train.run import Chunk, run_chunk, trial_fields
+from sparse_search.train.sharding import Placement
 from sparse_search.train.single import load_dataset
 from sparse_search.train.stopped import Stopped
 from sparse_search.train.trials import Trial
@@ -118,9 +119,9 @@ class Worker:
         """Find how many lanes train a group soonest.
 
         Times the gradient steps alone (rewires are the same whatever the lanes) with
-        1, 4, 16, … lanes, as long as more lanes are faster and the group is long
-        enough for the next program to be worth its compilation. A number that the
-        config pins is the only candidate.
+        1, 4, 16, … lanes a device, as long as more lanes are faster and the group is
+        long enough for the next program to be worth its compilation. A number that
+        the config pins is the only candidate.
         """
         # A static mask: its steps are those of every sparse method.
         kind = "dense" if trials[0].method == "dense" else "static"
@@ -128,13 +129,15 @@ class Worker:
         group = Group(self._config, trials[0], self._data())
         train = make_train(make_spec(self._config, trials[0], self._data().dataset))
         best = Speed(1, float("inf"))
-        lanes = self._config.lanes or 1
+        devices = self._config.devices
+        lanes = self._config.lanes or devices
         while True:
             members = [trials[i % len(trials)] for i in range(lanes)]
             try:
-                speed = Speed(lanes, _step_seconds(group, train, members))
+                placed = sharding.placement(lanes, devices)
+                speed = Speed(lanes, _step_seconds(group, train, members, placed))
             except jax.errors.JaxRuntimeError:
-                if lanes == 1 or self._config.lanes:
+                if lanes == devices or self._config.lanes:
                     raise
                 return best  # more lanes do not fit the device's memory
             if self._seconds(speed, trials) >= 0.9 * self._seconds(best, trials):
@@ -151,13 +154,15 @@ class Worker:
         return chunks * speed.seconds * self._config.steps
 
 
-def _step_seconds(group: Group, train: Train, members: list[Trial]) -> float:
+def _step_seconds(
+    group: Group, train: Train, members: list[Trial], placed: Placement
+) -> float:
     """The time of a gradient step of these lanes: the fastest of three runs."""
-    steps = make_programs(train, len(members)).steps
-    hyper, state = group.hyper(members), group.init(members)
+    steps = make_programs(train, placed).steps
+    hyper, state = group.hyper(members), group.init(members, placed)
     seeds = [trial.seed for trial in members]
     rows = group.loaded.rows(seeds, 0)[:, :_MEASURED_STEPS]
-    args = (hyper, state, rows, group.loaded.examples)
+    args = (hyper, state, placed.put(rows), group.loaded.on(placed))
     jax.block_until_ready(steps(*args))  # compiles
     times = []
     for _ in range(3):

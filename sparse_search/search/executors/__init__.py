@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sparse_search.config import Config
-from sparse_search.errors import one_of
+from sparse_search.errors import UserError, one_of
 from sparse_search.search.executors.local import Local
 from sparse_search.search.executors.processes import Processes, cores
 from sparse_search.search.worker import Job
@@ -49,15 +49,22 @@ def workers(config: Config, on_cpu: bool) -> int:
     Args:
         config: of the search.
         on_cpu: whether the default device is a CPU; `auto` then takes a process a
-            core, and one process on a GPU.
+            core, and one process on a GPU, or for several devices.
 
     Raises:
-        UserError: the executor is not known.
+        UserError: the executor is not known, or does not take several devices.
     """
     names = ("auto", "local", "processes")
     if config.executor not in names:
         raise one_of("config.executor", config.executor, names)
-    if config.executor == "local" or (config.executor == "auto" and not on_cpu):
+    several = config.devices > 1
+    if several and config.executor == "processes":
+        raise UserError(
+            f"config.devices={config.devices} are for one process that trains on all "
+            'of them: leave config.executor at "auto".'
+        )
+    alone = several or not on_cpu
+    if config.executor == "local" or (config.executor == "auto" and alone):
         return 1
     return config.workers or len(cores())
 
