@@ -33,6 +33,8 @@ def join(where: str) -> None:
             f"--distributed={where} is not HOST:PORT,NUMBER,INDEX, as in "
             "--distributed=node0:1234,2,0 for the first of two processes."
         )
+    # It would take SIGTERM away from us; all processes stop when one is asked to.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         if given:
             number, index = map(int, numbers)
