@@ -72,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     add["train"].add_argument(
         "--from", dest="source", metavar="DIR:TRIAL", help="repeat a search's trial"
     )
+    add["train"].add_argument(
+        "--distributed",
+        metavar="HOST:PORT,NUMBER,INDEX",
+        nargs="?",
+        const="",
+        help="be one of several processes that train the network together",
+    )
     add["search"].add_argument(
         "--dry-run", action="store_true", help="print what would be trained, and stop"
     )
@@ -146,8 +153,10 @@ def _train(
 
     environment.prepare()
     from sparse_search.progress import RoundLines
-    from sparse_search.train import single
+    from sparse_search.train import processes, single
 
+    if arguments.distributed is not None:
+        processes.join(arguments.distributed)
     trial = None
     if arguments.source:
         folder, colon, name = arguments.source.partition(":")
@@ -167,6 +176,8 @@ def _train(
         should_stop=stop,
         on_round=lines,
     )
+    if not processes.is_first():
+        return
     for name in ("trial", "status", "nnz", "parameters", "effective_parameters"):
         print(f"{name + ':':22}{record[name]}", end="")
         less = name == "nnz" and record["status"] != "failed"

@@ -228,6 +228,7 @@ class Config:
         representation: masked, compressed (layers store nothing but their weights), or
             auto: whichever is measured to be faster.
         lanes: how many trials are vmapped together; 0 measures it.
+        devices: that train one network together, or a search's lanes; 0 takes all.
         checkpoint_every: rounds from one checkpoint to the next.
         save_results: keep the final parameters and masks of every trial.
         executor: local, processes, ray, slurm, or auto: processes on a CPU with several
@@ -253,6 +254,7 @@ class Config:
     seed: int = _within(0, low=0, high=_LARGEST_SEED)
     representation: str = "auto"
     lanes: int = _within(0, low=0)
+    devices: int = _within(1, low=0)
     checkpoint_every: int = _within(10, low=1)
     save_results: bool = True
     executor: str = "auto"

@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,31 @@ def ok(*arguments, **environment):
     status, out, err = run(*arguments, **environment)
     assert status == 0, f"{arguments}: {status}\n{out}\n{err}"
     return out
+
+
+def killed_in_round(workdir, at_least, number, arguments, **environment):
+    """Start a run and send it a signal once it has journaled some rounds."""
+    process = subprocess.Popen(
+        command("train", *arguments),
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_rounds(process, workdir, at_least)
+    process.send_signal(number)
+    _, err = process.communicate()
+    return process.returncode, err
+
+
+def wait_for_rounds(process, workdir, at_least):
+    """Wait until a run has journaled some rounds, or has ended."""
+    journal = workdir / "rounds.jsonl"
+    while process.poll() is None:
+        if journal.exists() and len(journal.read_bytes().splitlines()) >= at_least:
+            break
+        time.sleep(0.002)
 
 
 def lines(path):

@@ -29,8 +29,12 @@ def count(mask: Bool[Array, "*s"]) -> Int[Array, ""]:
 
 
 def unsharded() -> bool:
-    """Whether there is one device only: nothing is sharded then, and so gathered."""
-    return jax.device_count() == 1
+    """Whether arrays are whole, so that nothing is gathered where rows are picked.
+
+    They are where there is one device only, and inside of `jax.shard_map`.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    return jax.device_count() == 1 or (not mesh.empty and mesh.are_all_axes_manual)
 
 
 def _count(values: Array, found: Callable[..., Array], *operands: Array) -> Array:

@@ -23,7 +23,7 @@ from sparse_search.search.space import Population, population
 from sparse_search.search.strategies import Ask, History, Problem, Strategy
 from sparse_search.search.supervisor import Search, perform
 from sparse_search.search.worker import Job
-from sparse_search.train import environment, representation
+from sparse_search.train import environment, representation, sharding
 from sparse_search.train import workdir as workdirs
 from sparse_search.train.single import load_dataset
 from sparse_search.train.trials import Trial, check
@@ -124,8 +124,9 @@ def search(
         import jax
 
         workdirs.write_environment(workdir, [str(device) for device in jax.devices()])
-        if questions.strategy.pauses:
-            config = dataclasses.replace(config, lanes=1)
+        lanes = 1 if questions.strategy.pauses else config.lanes
+        number = sharding.devices(config, lanes)
+        config = dataclasses.replace(config, lanes=lanes, devices=number)
         executor = executors.make(config, workdir)
         this = Search(config, workdir, executor, journals, should_stop)
         try:
@@ -147,7 +148,7 @@ def _carry_out(this: Search, todo: Plan, watch: Watcher) -> None:
     plan = groups.read_plan(this.workdir)
     planned = {trial.name for one in plan.values() for trial in one.chunk.trials}
     new = [trial for trial in todo.pending if trial.name not in planned]
-    if this.config.representation == "auto":
+    if this.config.representation == "auto" and this.config.devices == 1:
         rooms = _represent(this, todo, new, watch)
         new = [rooms.get(trial.name, trial) for trial in new]
     speeds = _measure(this, todo, new, watch)

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from sparse_search import records
 from sparse_search.config import Config
 from sparse_search.train import representation
-from sparse_search.train.run import Chunk, plan_record
-from sparse_search.train.trials import Trial, trial_from_json
+from sparse_search.train.run import Chunk, plan_record, planned_chunk
+from sparse_search.train.trials import Trial
 
 
 class Speed(NamedTuple):
@@ -59,14 +59,7 @@ def sizes_of(trial: Trial) -> str:
 def read_plan(workdir: Path) -> dict[str, Planned]:
     """The chunks that a workdir's plan holds, by name."""
     return {
-        name: Planned(
-            Chunk(
-                name,
-                tuple(trial_from_json(fields) for fields in record["trials"]),
-                record["lanes"],
-            ),
-            record["seconds"],
-        )
+        name: Planned(planned_chunk(record), record["seconds"])
         for name, record in records.read_plan(workdir).items()
     }
 
@@ -83,7 +76,7 @@ def extend_plan(
 
     Args:
         workdir: of the search.
-        config: of the search.
+        config: of the search, with the number of devices that there are.
         plan: the chunks that there are.
         new: the trials that are in none of them.
         speeds: by `shape_of`, for all shapes of these trials.
@@ -101,9 +94,11 @@ def extend_plan(
     with records.open_journal(workdir / "plan.jsonl") as journal:
         for group, members in by_group(new).items():
             speed = speeds[shape_of(members[0])]
-            # A group that has chunks goes on with their lanes: one compilation.
+            # A group that has chunks goes on as they do: one compilation.
             before = begun.get(group, [])
-            lanes = before[0].chunk.lanes if before else speed.lanes
+            lanes, devices = speed.lanes, config.devices
+            if before:
+                lanes, devices = before[0].chunk.lanes, before[0].chunk.devices
             seconds = speed.seconds * config.steps * lanes / speed.lanes
             starts = range(0, len(members), lanes)
             for number, start in enumerate(starts, len(before)):
@@ -111,6 +106,7 @@ def extend_plan(
                     f"{group}-{number:03d}",
                     tuple(members[start : start + lanes]),
                     lanes,
+                    devices,
                 )
                 journal.append(
                     plan_record(config, chunk, seconds=seconds, workers=workers)

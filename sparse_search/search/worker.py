@@ -4,11 +4,13 @@ A worker keeps the data set on its device and the compiled programs of every gro
 has met.
 """
 
+import contextlib
 import dataclasses
 import errno
+import fcntl
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,14 +21,16 @@ from sparse_search.config import Config
 from sparse_search.errors import UserError, disk_is_full
 from sparse_search.records import Record
 from sparse_search.search.groups import Speed
-from sparse_search.train import representation
+from sparse_search.train import representation, sharding
 from sparse_search.train.lanes import Group, Loaded, make_programs, make_spec
 from sparse_search.train.rounds import Train, make_train
 from sparse_search.train.run import Chunk, run_chunk, trial_fields
+from sparse_search.train.sharding import Placement
 from sparse_search.train.single import load_dataset
 from sparse_search.train.stopped import Stopped
 from sparse_search.train.trials import Trial
 
+_POLL_SECONDS = 0.2
 _MEASURED_STEPS = 20
 _GROWTH = 4  # from one candidate for the number of lanes to the next
 _WORTH_COMPILING = 2.0  # seconds of a group from which another candidate is tried
@@ -94,8 +98,10 @@ class Worker:
         if job.kind == "measure":
             return self.measure(job.trials)
         for chunk in job.chunks:
-            group = self._group(chunk.trials[0])
-            run_chunk(group, chunk, self._workdir, should_stop, until=job.until)
+            lock = self._workdir / "checkpoints" / f"{chunk.name}.lock"
+            with _alone(lock, should_stop):
+                group = self._group(chunk.trials[0])
+                run_chunk(group, chunk, self._workdir, should_stop, until=job.until)
         return None
 
     def _data(self) -> Loaded:
@@ -112,9 +118,9 @@ class Worker:
         """Find how many lanes train a group soonest.
 
         Times the gradient steps alone (rewires are the same whatever the lanes) with
-        1, 4, 16, … lanes, as long as more lanes are faster and the group is long
-        enough for the next program to be worth its compilation. A number that the
-        config pins is the only candidate.
+        1, 4, 16, … lanes a device, as long as more lanes are faster and the group is
+        long enough for the next program to be worth its compilation. A number that
+        the config pins is the only candidate.
         """
         # A static mask: its steps are those of every sparse method and pattern.
         static = {"method": "static", "allocation": "er", "pattern": "unstructured"}
@@ -123,13 +129,15 @@ class Worker:
         group = Group(self._config, trials[0], self._data())
         train = make_train(make_spec(self._config, trials[0], self._data().dataset))
         best = Speed(1, float("inf"))
-        lanes = self._config.lanes or 1
+        devices = self._config.devices
+        lanes = self._config.lanes or devices
         while True:
             members = [trials[i % len(trials)] for i in range(lanes)]
             try:
-                speed = Speed(lanes, _step_seconds(group, train, members))
+                placed = sharding.placement(lanes, devices)
+                speed = Speed(lanes, _step_seconds(group, train, members, placed))
             except jax.errors.JaxRuntimeError:
-                if lanes == 1 or self._config.lanes:
+                if lanes == devices or self._config.lanes:
                     raise
                 return best  # more lanes do not fit the device's memory
             if self._seconds(speed, trials) >= 0.9 * self._seconds(best, trials):
@@ -146,13 +154,15 @@ class Worker:
         return chunks * speed.seconds * self._config.steps
 
 
-def _step_seconds(group: Group, train: Train, members: list[Trial]) -> float:
+def _step_seconds(
+    group: Group, train: Train, members: list[Trial], placed: Placement
+) -> float:
     """The time of a gradient step of these lanes: the fastest of three runs."""
-    steps = make_programs(train, len(members)).steps
-    hyper, state = group.hyper(members), group.init(members)
+    steps = make_programs(train, placed).steps
+    hyper, state = group.hyper(members), group.init(members, placed)
     seeds = [trial.seed for trial in members]
     rows = group.loaded.rows(seeds, 0)[:, :_MEASURED_STEPS]
-    args = (hyper, state, rows, group.loaded.examples)
+    args = (hyper, state, placed.put(rows), group.loaded.on(placed))
     jax.block_until_ready(steps(*args))  # compiles
     times = []
     for _ in range(3):
@@ -180,6 +190,22 @@ def answer(
             return None, error
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return None, JobFailed(reason, "".join(traceback.format_exception(error)))
+
+
+@contextlib.contextmanager
+def _alone(file: Path, should_stop: Callable[[], bool]) -> Iterator[None]:
+    """Wait for the worker of a driver that was killed, which may not know of it yet."""
+    with open(file, "w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if should_stop():
+                    raise Stopped from None
+                time.sleep(_POLL_SECONDS)
+        yield
+        file.unlink(missing_ok=True)
 
 
 def record_failure(

@@ -26,6 +26,7 @@ from sparse_search.train.rounds import (
     Train,
     make_train,
 )
+from sparse_search.train.sharding import Placement
 from sparse_search.train.trials import Trial, maker_of, updates
 from sparse_search.types import Array, Int
 
@@ -79,28 +80,28 @@ def make_spec(config: Config, trial: Trial, dataset: Dataset) -> Spec:
     )
 
 
-def make_programs(train: Train, lanes: int) -> Programs:
+def make_programs(train: Train, placed: Placement) -> Programs:
     """Jit the functions of a run; a round donates its state.
 
-    One lane runs without a batch axis inside, where XLA is faster. The programs
-    `weights`, `init` and `evaluate` are the same for several methods, so that a
-    persistent compile cache holds them once.
+    One lane of a device runs without a batch axis inside, where XLA is faster. The
+    programs `weights`, `init` and `evaluate` are the same for several methods, so that
+    a persistent compile cache holds them once.
     """
 
     def over_lanes(f: Callable[..., Any]) -> Callable[..., Any]:
         def mapped(*args: Any) -> Any:
             *of_lane, examples = args
-            if lanes > 1:
+            if placed.lanes_each > 1:
                 axes = (*(0 for _ in of_lane), None)
                 return jax.vmap(f, in_axes=axes)(*of_lane, examples)
             first = jax.tree.map(lambda x: x[0], of_lane)
             return jax.tree.map(lambda x: x[None], f(*first, examples))
 
-        return mapped
+        return placed.spread(mapped)
 
     return Programs(
-        weights=jax.jit(train.weights),
-        init=jax.jit(train.init),
+        weights=jax.jit(placed.alone(train.weights)),
+        init=jax.jit(placed.alone(train.init)),
         steps=jax.jit(over_lanes(train.steps)),
         round=jax.jit(over_lanes(train.round), donate_argnums=1),
         evaluate=jax.jit(over_lanes(train.evaluate)),
@@ -119,6 +120,7 @@ class Loaded:
                 np.concatenate([dataset.train_labels, dataset.test_labels]), jnp.int32
             ),
         )
+        self._on: dict[Any, Examples] = {}
         self._size = len(dataset.train_labels)
         order = make_order(
             size=self._size,
@@ -140,6 +142,14 @@ class Loaded:
         for lane, seed in enumerate(seeds):
             part[lane, np.asarray(self._parts(seed).validation)] = 1
         return jnp.asarray(part)
+
+    def on(self, placed: Placement) -> Examples:
+        """The examples where a chunk lies: on each of its devices."""
+        if placed.mesh is None:
+            return self.examples
+        if placed.mesh not in self._on:
+            self._on[placed.mesh] = placed.everywhere(self.examples)
+        return self._on[placed.mesh]
 
     def rows(self, seeds: Sequence[int], step: int) -> Int[Array, "lanes steps batch"]:
         """The examples of a round that begins at `step`."""
@@ -165,21 +175,21 @@ class Group:
         self.loaded = loaded
         self._train = make_train(make_spec(config, trial, loaded.dataset))
         self._params = self._train.shapes(loaded.examples)
-        self._programs: dict[int, Programs] = {}
+        self._programs: dict[Placement, Programs] = {}
 
-    def programs(self, lanes: int) -> Programs:
-        """The group's programs for a number of lanes."""
-        if lanes not in self._programs:
-            self._programs[lanes] = make_programs(self._train, lanes)
-        return self._programs[lanes]
+    def programs(self, placed: Placement) -> Programs:
+        """The group's programs for a number of lanes on some devices."""
+        if placed not in self._programs:
+            self._programs[placed] = make_programs(self._train, placed)
+        return self._programs[placed]
 
     def hyper(self, trials: Sequence[Trial]) -> Hyper:
         """The traced values of trials, stacked."""
         each = [hyper(self.config, trial, self._params) for trial in trials]
         return jax.tree.map(lambda *xs: np.stack(xs), *each)
 
-    def shapes(self, trials: Sequence[Trial]) -> RunState:
-        """Shapes and types of the state of lanes."""
+    def shapes(self, trials: Sequence[Trial], placed: Placement) -> RunState:
+        """Shapes and types of the state of lanes, and where it lies."""
         one = jax.eval_shape(
             self._train.init,
             hyper(self.config, trials[0], self._params),
@@ -187,23 +197,29 @@ class Group:
             jax.ShapeDtypeStruct((self.config.batch_size,), jnp.int32),
             self.loaded.examples,
         )
-        return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct((len(trials), *x.shape), x.dtype), one
-        )
 
-    def init(self, trials: Sequence[Trial]) -> RunState:
+        def stacked(x: Any) -> jax.ShapeDtypeStruct:
+            shape = (len(trials), *x.shape)
+            return jax.ShapeDtypeStruct(shape, x.dtype, sharding=placed.sharding(shape))
+
+        return jax.tree.map(stacked, one)
+
+    def init(self, trials: Sequence[Trial], placed: Placement) -> RunState:
         """The state of lanes before the first step.
 
         Each is made by itself and stacked on the host: `init` runs once a trial, and
         a program without lanes is the same whatever their number.
         """
-        programs = self.programs(len(trials))
+        programs, loaded = self.programs(placed), self.loaded
+        examples = loaded.on(placed) if placed.divided else loaded.examples
         states = []
-        examples = self.loaded.examples
         for trial in trials:
             params = programs.weights(trial.seed, examples)
             one = hyper(self.config, trial, self._params)
-            batch = self.loaded.rows([trial.seed], 0)[0, 0]
+            batch = loaded.rows([trial.seed], 0)[0, 0]
+            batch = placed.everywhere(batch) if placed.divided else batch
             made = programs.init(one, params, batch, examples)
+            if placed.divided:
+                return jax.tree.map(lambda x: x[None], made)
             states.append(jax.device_get(made))
-        return jax.tree.map(lambda *xs: jnp.asarray(np.stack(xs)), *states)
+        return placed.put(jax.tree.map(lambda *xs: np.stack(xs), *states))

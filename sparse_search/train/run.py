@@ -6,12 +6,11 @@ appends to the journals: a record per round as it ends, a record per trial at la
 
 import contextlib
 import dataclasses
-import fcntl
 import itertools
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,14 +25,13 @@ from sparse_search.masks.allocations import natural
 from sparse_search.records import Record, open_journal
 from sparse_search.sparse import formats
 from sparse_search.sparse.formats import Tiled
-from sparse_search.train import costs, results
+from sparse_search.train import costs, processes, results, sharding
 from sparse_search.train.checkpoint import Checkpoints, Saved
 from sparse_search.train.lanes import Group
-from sparse_search.train.rounds import FinalMetrics, RoundMetrics, RunState
+from sparse_search.train.rounds import FinalMetrics, RoundMetrics
+from sparse_search.train.step import TrainState
 from sparse_search.train.stopped import Stopped
-from sparse_search.train.trials import Trial, algorithm_of
-
-_POLL_SECONDS = 0.2
+from sparse_search.train.trials import Trial, algorithm_of, trial_from_json
 
 
 class Chunk(NamedTuple):
@@ -43,11 +41,13 @@ class Chunk(NamedTuple):
         name: unique in a workdir.
         trials: at most as many as lanes; the last fills the lanes that are left.
         lanes: how many are vmapped together.
+        devices: that share the lanes, or one lane.
     """
 
     name: str
     trials: tuple[Trial, ...]
     lanes: int
+    devices: int = 1
 
     @property
     def filled(self) -> list[Trial]:
@@ -61,11 +61,18 @@ def plan_record(config: Config, chunk: Chunk, **more: Any) -> Record:
         "chunk": chunk.name,
         "group": chunk.trials[0].group,
         "lanes": chunk.lanes,
+        "devices": chunk.devices,
         "rounds": config.steps // config.sparsity.rewire_every,
         "names": [trial.name for trial in chunk.trials],
         **more,
         "trials": [dataclasses.asdict(trial) for trial in chunk.trials],
     }
+
+
+def planned_chunk(record: Record) -> Chunk:
+    """The chunk that `plan_record` was made of."""
+    trials = tuple(trial_from_json(fields) for fields in record["trials"])
+    return Chunk(record["chunk"], trials, record["lanes"], record.get("devices", 1))
 
 
 def run_chunk(
@@ -88,39 +95,46 @@ def run_chunk(
 
     Raises:
         Stopped: it was asked to; the state is saved.
+        UserError: there are fewer devices than it was planned for.
     """
     config, trials = group.config, chunk.filled
     seeds = [trial.seed for trial in trials]
-    programs, hyper = group.programs(chunk.lanes), group.hyper(trials)
-    loaded = group.loaded
+    placed = sharding.placement(chunk.lanes, chunk.devices)
+    programs, hyper = group.programs(placed), group.hyper(trials)
+    loaded, examples = group.loaded, group.loaded.on(placed)
     folder = workdir / "checkpoints" / chunk.name
     with contextlib.ExitStack() as stack:
         files = {
             kind: stack.enter_context(open_journal(workdir / f"{kind}s.jsonl"))
             for kind in ("round", "trial")
+            if processes.is_first()
         }
 
         def emit(kind: str, *records: Record) -> None:
+            if not processes.is_first():
+                return
             files[kind].append(*records)
             for record in records:
                 on_record(kind, record)
 
-        stack.enter_context(_alone(folder, should_stop))
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(folder)))
         names = [trial.name for trial in trials]
-        found = checkpoints.restore(group.shapes(trials), names)
-        state, saved = found or (group.init(trials), Saved(0, 0.0, names))
+        found = checkpoints.restore(group.shapes(trials, placed), names)
+        state, saved = found or (group.init(trials, placed), Saved(0, 0.0, names))
         done, before = saved.rounds, saved.seconds
         began = time.perf_counter()
-        valid = loaded.validation(seeds)
+        valid = placed.put(loaded.validation(seeds))
         whole = config.steps // config.sparsity.rewire_every
         until = whole if until is None else until
         while done < until:
             rows = loaded.rows(seeds, done * config.sparsity.rewire_every)
-            state, metrics = programs.round(hyper, state, rows, valid, loaded.examples)
+            state, metrics = programs.round(
+                hyper, state, placed.put(rows), valid, examples
+            )
             done += 1
-            emit("round", *_round_records(config, chunk, done, jax.device_get(metrics)))
-            stop = should_stop()
+            metrics = processes.fetch(metrics)
+            emit("round", *_round_records(config, chunk, done, metrics))
+            stop = processes.any_of(should_stop())
             pause = done == until and done < whole
             if stop or pause or done % config.checkpoint_every == 0:
                 seconds = before + time.perf_counter() - began
@@ -129,36 +143,22 @@ def run_chunk(
                 raise Stopped
         if until < whole:
             return
-        part = loaded.part(seeds)
-        final = programs.evaluate(hyper, state, part, loaded.examples)
-        final, state = jax.device_get((final, state))
+        part = placed.put(loaded.part(seeds))
+        final = programs.evaluate(hyper, state, part, examples)
+        final, network = processes.fetch(
+            (final, state.train._replace(opt_state=None, saved=None))
+        )
         seconds = before + time.perf_counter() - began
         for lane, trial in enumerate(chunk.trials):
-            result = _result(state, lane)
+            result = _result(network, lane)
             record = _trial_record(group, trial, lane, final, result)
             record["wall_seconds"] = seconds / len(chunk.trials)
-            record["lanes"], record["chunk"] = chunk.lanes, chunk.name
-            if config.save_results:
+            record["lanes"], record["devices"] = chunk.lanes, chunk.devices
+            record["chunk"] = chunk.name
+            if config.save_results and processes.is_first():
                 results.save(workdir / "results" / f"{trial.name}.npz", result)
             emit("trial", record)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.with_suffix(".lock").unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _alone(folder: Path, should_stop: Callable[[], bool]) -> Iterator[None]:
-    """Wait for a worker of a search that has died, which may not have noticed yet."""
-    folder.parent.mkdir(exist_ok=True)
-    with open(folder.with_suffix(".lock"), "w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if should_stop():
-                    raise Stopped from None
-                time.sleep(_POLL_SECONDS)
-        yield
+    processes.first(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def _number(value: Any) -> float | None:
@@ -195,8 +195,8 @@ def _fields(metrics: Any) -> Any:
     return _number(metrics)
 
 
-def _result(state: RunState, lane: int) -> results.Result:
-    of_lane = jax.tree.map(lambda x: np.asarray(x[lane]), state.train)
+def _result(network: TrainState, lane: int) -> results.Result:
+    of_lane = jax.tree.map(lambda x: np.asarray(x[lane]), network)
     masks = trees.named_leaves(of_lane.sparse.masks)
     params = trees.named_leaves(of_lane.params)
     for name, mask in masks.items():

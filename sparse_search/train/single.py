@@ -1,5 +1,6 @@
 """One training run in a workdir of its own."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,11 @@ from sparse_search.config import Config, freeze
 from sparse_search.data.dataset import Dataset
 from sparse_search.errors import UserError, nearest
 from sparse_search.records import Record
-from sparse_search.train import environment, representation
+from sparse_search.train import environment, processes, representation, sharding
 from sparse_search.train import workdir as workdirs
 from sparse_search.train.lanes import Group, Loaded
-from sparse_search.train.run import Chunk, plan_record, run_chunk
-from sparse_search.train.trials import Trial, check, single_trial, trial_from_json
+from sparse_search.train.run import Chunk, plan_record, planned_chunk, run_chunk
+from sparse_search.train.trials import Trial, check, single_trial
 
 _CHUNK = "single"
 
@@ -40,29 +41,29 @@ def load_dataset(config: Config) -> Dataset:
 
 
 def from_search(folder: Path, trial: str) -> tuple[Config, Trial]:
-    """The config (with its number of lanes) and the trial that repeat a search's.
+    """The config (with its lanes and devices) and the trial that repeat a search's.
 
     Raises:
         UserError: there is no such trial.
     """
     content = records.read_config(folder)
-    planned: dict[str, tuple[Trial, int]] = {}
-    for chunk in records.read_plan(folder).values():
-        for fields in chunk["trials"]:
-            trial_ = trial_from_json(fields)
-            planned[trial_.name] = trial_, chunk["lanes"]
+    planned: dict[str, tuple[Trial, Chunk]] = {}
+    for record in records.read_plan(folder).values():
+        chunk = planned_chunk(record)
+        planned |= {trial_.name: (trial_, chunk) for trial_ in chunk.trials}
     if trial not in planned:
         raise UserError(
             f"{folder} has no trial {trial!r} among its {len(planned)}."
             f"{nearest(trial, planned)}"
         )
-    same, lanes = planned[trial]
+    same, chunk = planned[trial]
     dense = same.method == "dense"
     config = freeze(content["config"])
     config = dataclasses.replace(
         config,
         seed=same.seed,
-        lanes=lanes,
+        lanes=chunk.lanes,
+        devices=chunk.devices,
         model=dataclasses.replace(config.model, width=same.width, depth=same.depth),
         optimizer=dataclasses.replace(
             config.optimizer, learning_rate=same.learning_rate
@@ -109,29 +110,38 @@ def train(
     representation.check(config)
     repeated = trial is not None
     trial = trial or single_trial(config, dataset)
-    with workdirs.claim(workdir, config, "train"):
-        done = records.read_finished(workdir)
-        if trial.name in done:
-            return records.read_trials(workdir)[trial.name]
-        workdirs.write_environment(workdir, [str(d) for d in jax.devices()])
-        planned = records.read_plan(workdir).get(_CHUNK)
-        if planned:
-            trial = trial_from_json(planned["trials"][0])
-        elif not repeated:  # what a search planned stays
-            trial = representation.resolve(config, dataset, trial)
-        chunk = Chunk(_CHUNK, (trial,), config.lanes or 1)
-        if not planned:
+    lanes = config.lanes or 1
+    devices = sharding.devices(config, lanes)
+    with contextlib.ExitStack() as stack:
+
+        def begin() -> None:
+            stack.enter_context(workdirs.claim(workdir, config, "train"))
+            if _CHUNK in records.read_plan(workdir):
+                return
+            of_plan = trial
+            if not repeated and devices == 1:  # what a search planned stays
+                of_plan = representation.resolve(config, dataset, trial)
+            chunk = Chunk(_CHUNK, (of_plan,), lanes, devices)
             with records.open_journal(workdir / "plan.jsonl") as plan:
                 plan.append(plan_record(config, chunk))
-        group = Group(config, trial, Loaded(config, dataset))
-        with _Board(workdir / "tb") as board:
 
-            def emit(kind: str, record: Record) -> None:
+        processes.first(begin)
+        chunk = planned_chunk(records.read_plan(workdir)[_CHUNK])
+        if trial.name in records.read_finished(workdir):
+            return records.read_trials(workdir)[trial.name]
+        group = Group(config, chunk.trials[0], Loaded(config, dataset))
+        boards = []
+        if processes.is_first():
+            workdirs.write_environment(workdir, [str(d) for d in jax.devices()])
+            boards.append(stack.enter_context(_Board(workdir / "tb")))
+
+        def emit(kind: str, record: Record) -> None:
+            for board in boards:
                 board.write(kind, record)
-                if kind == "round":
-                    on_round(record)
+            if kind == "round":
+                on_round(record)
 
-            run_chunk(group, chunk, workdir, should_stop, emit)
+        run_chunk(group, chunk, workdir, should_stop, emit)
         return records.read_trials(workdir)[trial.name]
 
 

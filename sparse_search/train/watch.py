@@ -213,8 +213,9 @@ def _norms(masks: Masks, grads: Params) -> tuple[Float[Array, ""], Float[Array, 
 
 
 def _square(x: Array) -> Float[Array, ""]:
-    # A product with itself is faster than a sum of squares.
-    return jnp.vdot(x, x).astype(jnp.float32)
+    # A product with itself is faster than a sum of squares. Not `vdot`, which would
+    # gather an array that is sharded to make a vector of it.
+    return jnp.tensordot(x, x, x.ndim).astype(jnp.float32)
 
 
 def _sum(numbers: list[Array]) -> Int[Array, ""]:

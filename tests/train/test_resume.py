@@ -1,11 +1,9 @@
 import os
 import signal
-import subprocess
-import time
 
 import numpy as np
 import pytest
-from commands import CONFIGS, ROOT, command, lines, ok, run, without_times
+from commands import CONFIGS, killed_in_round, lines, ok, run, without_times
 
 ARGUMENTS = (
     f"--config={CONFIGS / 'digits_map.py'}",
@@ -37,29 +35,15 @@ def assert_same(one, other):
             np.testing.assert_array_equal(first[name], second[name])
 
 
-def killed_in_round(workdir, at_least, number):
-    """Start a run and send it a signal once it has journaled some rounds."""
-    process = subprocess.Popen(
-        command("train", *ARGUMENTS, f"--workdir={workdir}"),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    journal = workdir / "rounds.jsonl"
-    while process.poll() is None:
-        if journal.exists() and len(journal.read_bytes().splitlines()) >= at_least:
-            process.send_signal(number)
-            break
-        time.sleep(0.002)
-    _, err = process.communicate()
-    return process.returncode, err
+def killed(workdir, at_least, number):
+    arguments = (*ARGUMENTS, f"--workdir={workdir}")
+    return killed_in_round(workdir, at_least, number, arguments)
 
 
 def test_a_killed_run_ends_with_the_same_bits(whole, tmp_path):
     workdir = tmp_path / "run"
     for rounds in (2, 8):  # before the first checkpoint, and between two
-        status, _ = killed_in_round(workdir, rounds, signal.SIGKILL)
+        status, _ = killed(workdir, rounds, signal.SIGKILL)
         assert status == -signal.SIGKILL
         # A crash of the machine may also tear the last line.
         with open(workdir / "rounds.jsonl", "ab") as file:
@@ -85,7 +69,7 @@ def test_a_checkpoint_that_a_crash_of_the_machine_tore(whole, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_run_saves_and_says_how_to_go_on(whole, tmp_path, number):
     workdir = tmp_path / "run"
-    status, err = killed_in_round(workdir, 4, number)
+    status, err = killed(workdir, 4, number)
     assert status == 128 + number
     again = f"sparse-search train {' '.join(ARGUMENTS)} --workdir={workdir}"
     assert again in err.replace("'", "")

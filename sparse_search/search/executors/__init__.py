@@ -60,7 +60,8 @@ def workers(config: Config, devices: int, on_cpu: bool) -> int:
         devices: that JAX sees.
         on_cpu: whether they are CPUs.
     """
-    if config.executor == "local" or (config.executor == "auto" and not on_cpu):
+    alone = config.devices > 1 or not on_cpu
+    if config.executor == "local" or (config.executor == "auto" and alone):
         return 1
     return config.workers or (len(cores()) if on_cpu else devices)
 
@@ -71,6 +72,11 @@ def check(config: Config) -> None:
         build.factory("config.executor", config.executor, {})
     elif config.executor not in NAMES:
         raise one_of("config.executor", config.executor, NAMES)
+    if config.devices != 1 and config.executor not in ("auto", "local"):
+        raise UserError(
+            f"config.devices={config.devices} are for one process that trains on all "
+            'of them: leave config.executor at "auto".'
+        )
     if config.executor == "slurm" and not config.workers:
         raise UserError(
             "config.executor='slurm' submits config.workers jobs; set how many."
