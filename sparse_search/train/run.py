@@ -28,10 +28,9 @@ from sparse_search.sparse.formats import Tiled
 from sparse_search.train import results
 from sparse_search.train.checkpoint import Checkpoints, Saved
 from sparse_search.train.lanes import Group
-from sparse_search.train.methods import growth, rewires
 from sparse_search.train.rounds import FinalMetrics, RoundMetrics, RunState
 from sparse_search.train.stopped import Stopped
-from sparse_search.train.trials import Trial, algorithm_of
+from sparse_search.train.trials import Trial, algorithm_of, train_flops
 
 
 class Chunk(NamedTuple):
@@ -262,25 +261,11 @@ def _trial_record(
         "effective_parameters": _effective(list(masks.values())),
         "steps": config.steps,
         **metrics,
-        "train_flops": _train_flops(config, trial, list(layers.values())),
+        "train_flops": train_flops(config, trial),
         "inference_flops": flops.inference_flops(list(layers.values())),
         "status": status,
         "representation": "compressed" if trial.rooms else "masked",
     }
-
-
-def _train_flops(config: Config, trial: Trial, counts: list[int]) -> int | None:
-    """FLOPs of the training; None where the number of weights changes on the way."""
-    if algorithm_of(config, trial).conserves not in ("layer", "total"):
-        return None
-    return flops.train_flops(
-        growth(config, trial.method),
-        counts,
-        trial.sizes,
-        steps=config.steps,
-        rewires=rewires(config, trial.method),
-        batch_size=config.batch_size,
-    )
 
 
 def _effective(masks: list[Any]) -> int | None:

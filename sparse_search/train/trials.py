@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from sparse_search import build, trees
 from sparse_search.algorithms.base import SparseAlgorithm
 from sparse_search.config import Config
+from sparse_search.costs import flops
 from sparse_search.data.dataset import Dataset
 from sparse_search.errors import UserError
 from sparse_search.masks import allocations, patterns
@@ -23,6 +24,7 @@ from sparse_search.train import optimizer
 from sparse_search.train.methods import (
     check_options,
     check_rewires,
+    growth,
     make_algorithm,
     rewires,
 )
@@ -276,3 +278,17 @@ def updates(config: Config, trial: Trial) -> int:
     """The weight updates of a trial, of each training where several follow."""
     made = config.steps - rewires(config, trial.method)
     return made // algorithm_of(config, trial).trainings
+
+
+def train_flops(config: Config, trial: Trial) -> int | None:
+    """FLOPs of the training; None where the number of weights changes on the way."""
+    if algorithm_of(config, trial).conserves not in ("layer", "total"):
+        return None
+    return flops.train_flops(
+        growth(config, trial.method),
+        [count for _, count in trial.counts],
+        trial.sizes,
+        steps=config.steps,
+        rewires=rewires(config, trial.method),
+        batch_size=config.batch_size,
+    )
