@@ -190,19 +190,24 @@ class Space:
 class Strategy:
     """How a search chooses what to train of its space.
 
-    The small dense family is the reference, and always trained; halving alone gives
-    up those of its learning rates that begin badly.
+    The small dense family is the reference, and always trained; halving and hyperband
+    alone give up those of its learning rates that begin badly.
 
     Attributes:
         name: grid, all; random or quasi_random, some points; halving, all for a few
-            rounds, and the best on validation to the end; evolution, some points, the
-            later ones near the best; or `package.module:factory`.
-        points: how many points random, quasi_random and evolution train, each with
-            all seeds.
-        first_rounds: that halving trains every point for.
+            rounds, and the best on validation to the end; hyperband, halvings with
+            several first rounds; evolution, some points, the later ones near the best;
+            tpe, gp, nsga2 or nsga3, some points that a sampler of Optuna suggests; or
+            `package.module:factory`.
+        points: how many points are trained, each with all seeds, where it is some.
+        first_rounds: that halving trains every point for, hyperband those that it
+            gives up first.
         reduction: η: of so many points halving lets one go on, for so many times the
             rounds.
-        generation: points of a budget that evolution trains before it looks at them.
+        generation: points that are trained before a strategy looks at them: of every
+            budget in evolution, tpe and gp, of all in nsga2 and nsga3.
+        objectives: that nsga2 and nsga3 make small: some of valid_loss, nnz,
+            train_flops and bytes (of the kernels in float32).
     """
 
     name: str = "grid"
@@ -210,6 +215,7 @@ class Strategy:
     first_rounds: int = _within(1, low=1)
     reduction: int = _within(3, low=2)
     generation: int = _within(8, low=1)
+    objectives: tuple[str, ...] = ("valid_loss", "nnz")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from sparse_search.config import Config, differences, fingerprint, to_dict
 from sparse_search.errors import UserError
 from sparse_search.records import read_config
 
-_PACKAGES = ("sparse_search", "jax", "jaxlib", "flax", "optax", "numpy")
+_PACKAGES = ("sparse_search", "jax", "jaxlib", "flax", "optax", "numpy", "optuna")
 
 
 def write_json(path: Path, value: Any) -> None:

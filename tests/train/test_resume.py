@@ -56,7 +56,7 @@ def test_a_killed_run_ends_with_the_same_bits(whole, tmp_path):
 
 def test_a_checkpoint_that_a_crash_of_the_machine_tore(whole, tmp_path):
     workdir = tmp_path / "run"
-    killed_in_round(workdir, 8, signal.SIGTERM)
+    killed(workdir, 8, signal.SIGTERM)
     steps = [p for p in (workdir / "checkpoints" / "single").iterdir() if p.is_dir()]
     newest, before = sorted(steps, key=lambda p: -int(p.name))
     for file in newest.rglob("*"):

@@ -14,12 +14,23 @@ from sparse_search.search.strategies.base import (
 from sparse_search.search.strategies.evolution import evolution
 from sparse_search.search.strategies.grid import grid
 from sparse_search.search.strategies.halving import halving
+from sparse_search.search.strategies.hyperband import hyperband
+from sparse_search.search.strategies.objectives import VALID_LOSS, objectives
+from sparse_search.search.strategies.optuna import GENETIC, SAMPLERS, sampled
 from sparse_search.search.strategies.quasi_random import quasi_random
 from sparse_search.search.strategies.random import random
 
 __all__ = ["Ask", "History", "Problem", "Seen", "Strategy", "make", "reached"]
 
-NAMES = ("grid", "random", "quasi_random", "halving", "evolution")
+NAMES = (
+    "grid",
+    "random",
+    "quasi_random",
+    "halving",
+    "hyperband",
+    "evolution",
+    *SAMPLERS,
+)
 
 
 def make(config: Config) -> Strategy:
@@ -45,6 +56,8 @@ def make(config: Config) -> Strategy:
         return grid()
     if wanted.name == "halving":
         return halving(wanted.first_rounds, wanted.reduction)
+    if wanted.name == "hyperband":
+        return hyperband(wanted.first_rounds, wanted.reduction, config.seed)
     if not wanted.points:
         raise UserError(
             f"config.strategy.name={wanted.name!r} trains config.strategy.points "
@@ -52,5 +65,10 @@ def make(config: Config) -> Strategy:
         )
     if wanted.name == "evolution":
         return evolution(wanted.points, wanted.generation, config.seed)
+    if wanted.name in SAMPLERS:
+        goals = objectives(config) if wanted.name in GENETIC else (VALID_LOSS,)
+        return sampled(
+            wanted.name, wanted.points, wanted.generation, config.seed, goals
+        )
     choose = random if wanted.name == "random" else quasi_random
     return choose(wanted.points, config.seed)

@@ -9,11 +9,19 @@ the journals, and the history is read from them, so a search that was killed goe
 with the same questions. It holds validation metrics only.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from sparse_search.records import SMALL_DENSE
 from sparse_search.train.trials import Trial
+
+ORDERED = ("budget", "width", "depth", "learning_rate")
+UNORDERED = ("method", "allocation", "pattern")
+"""The dimensions of a space: those whose values lie along a line, and the others."""
+
+Points = dict[str, list[Trial]]
+"""Trials that differ by their seed alone, by the name of what they share."""
 
 
 class Problem(NamedTuple):
@@ -74,20 +82,54 @@ def reached(ask: Ask, history: History) -> bool:
     return seen.ended or seen.failed or len(seen.losses) >= ask.rounds
 
 
-def points(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
-    """Trials that differ by their seed alone, by the name of what they share."""
-    found: dict[str, list[Trial]] = {}
+def points(trials: Sequence[Trial]) -> Points:
+    """The points that trials belong to."""
+    found: Points = {}
     for trial in trials:
         found.setdefault(trial.point, []).append(trial)
     return found
 
 
-def is_reference(trial: Trial) -> bool:
-    """Whether a trial is of the small dense family, which is always trained whole."""
-    return trial.structure == SMALL_DENSE
+def places(of: Points) -> dict[str, tuple]:
+    """The values of points in all dimensions; no two are in one place."""
+    axes = (*ORDERED, *UNORDERED)
+    return {
+        name: tuple(getattr(trials[0], axis) for axis in axes)
+        for name, trials in of.items()
+    }
 
 
-def of_points(choose: Callable[[dict[str, list[Trial]]], list[str]]) -> Strategy:
+def split(trials: Sequence[Trial]) -> tuple[list[Trial], list[Trial]]:
+    """The small dense family, which is the reference, and what is compared with it."""
+    reference = [trial for trial in trials if trial.structure == SMALL_DENSE]
+    return reference, [trial for trial in trials if trial.structure != SMALL_DENSE]
+
+
+def by_budget(trials: Sequence[Trial]) -> list[Points]:
+    """The points of every budget."""
+    found: dict[int, list[Trial]] = {}
+    for trial in trials:
+        found.setdefault(trial.budget, []).append(trial)
+    return [points(members) for members in found.values()]
+
+
+def whole(problem: Problem, trials: Sequence[Trial], history: History) -> list[Ask]:
+    """Asks for whole trainings, of what has not ended."""
+    asks = [Ask(trial, problem.rounds) for trial in trials]
+    return [ask for ask in asks if not reached(ask, history)]
+
+
+def loss(trials: Sequence[Trial], history: History, rounds: int) -> float:
+    """The mean over seeds after some rounds; infinite where one of them failed."""
+    losses = []
+    for trial in trials:
+        seen = history.get(trial.name, Seen())
+        known = () if seen.failed else seen.losses[:rounds]
+        losses.append(known[-1] if known else math.inf)
+    return sum(losses) / len(losses)
+
+
+def of_points(choose: Callable[[Points], list[str]]) -> Strategy:
     """The strategy that trains the reference and some points, all of them at once.
 
     Args:
@@ -95,15 +137,65 @@ def of_points(choose: Callable[[dict[str, list[Trial]]], list[str]]) -> Strategy
     """
 
     def ask(problem: Problem, history: History) -> list[Ask]:
-        reference = [trial for trial in problem.trials if is_reference(trial)]
-        others = points([t for t in problem.trials if not is_reference(t)])
-        trials = [trial for name in choose(others) for trial in others[name]]
+        reference, others = split(problem.trials)
+        of = points(others)
+        trials = [trial for name in choose(of) for trial in of[name]]
         return whole(problem, [*reference, *trials], history)
 
     return Strategy(ask)
 
 
-def whole(problem: Problem, trials: Sequence[Trial], history: History) -> list[Ask]:
-    """Asks for whole trainings, of what has not ended."""
-    asks = [Ask(trial, problem.rounds) for trial in trials]
-    return [ask for ask in asks if not reached(ask, history)]
+Losses = Mapping[str, float | None]
+"""Of points that were trained, in the order in which they were chosen; None: failed."""
+
+Choose = Callable[[Losses, int], Sequence[str]]
+"""`(losses, size) -> names`: so many more points, others than those with losses."""
+
+
+def of_generations(
+    number: int,
+    generation: int,
+    chooser: Callable[[Points], Choose],
+    *,
+    apart: bool = True,
+) -> Strategy:
+    """The strategy that trains the reference, and points generation after generation.
+
+    What was chosen before is found by choosing it again, so that the order of points
+    is the same whatever was trained first.
+
+    Args:
+        number: of points.
+        generation: how many of them are trained at the same time.
+        chooser: what chooses among some points.
+        apart: whether every budget has its own generations, and its part of the number.
+    """
+
+    def ask(problem: Problem, history: History) -> list[Ask]:
+        reference, others = split(problem.trials)
+        spaces = by_budget(others) if apart else [points(others)]
+        each = max(number // max(len(spaces), 1), 1)
+        asks = whole(problem, reference, history)
+        for space in spaces:
+            asks += _missing(space, min(each, len(space)), problem, history)
+        return asks
+
+    def _missing(
+        space: Points, most: int, problem: Problem, history: History
+    ) -> list[Ask]:
+        losses: dict[str, float | None] = {}
+        choose = chooser(space)
+        while len(losses) < most:
+            names = choose(losses, min(generation, most - len(losses)))
+            trials = [trial for name in names for trial in space[name]]
+            if asks := whole(problem, trials, history):
+                return asks
+            for name in names:
+                failed = any(
+                    history.get(trial.name, Seen()).failed for trial in space[name]
+                )
+                found = loss(space[name], history, problem.rounds)
+                losses[name] = None if failed else found
+        return []
+
+    return Strategy(ask)

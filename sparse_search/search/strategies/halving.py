@@ -7,17 +7,17 @@ budget keeps its curve and its reference.
 """
 
 import math
-from collections.abc import Sequence
 
 from sparse_search.search.strategies.base import (
     Ask,
     History,
+    Points,
     Problem,
-    Seen,
     Strategy,
-    is_reference,
-    points,
+    by_budget,
+    loss,
     reached,
+    split,
 )
 from sparse_search.train.trials import Trial
 
@@ -31,42 +31,46 @@ def halving(first: int, reduction: int) -> Strategy:
     """
 
     def ask(problem: Problem, history: History) -> list[Ask]:
+        rounds = rungs(first, reduction, problem.rounds)
         return [
             one
-            for members in _competitions(problem.trials)
-            for one in _rung(members, problem.rounds, history)
+            for members in competitions(problem.trials)
+            for one in climb(members, rounds, reduction, history)
         ]
-
-    def _rung(
-        members: dict[str, list[Trial]], whole: int, history: History
-    ) -> list[Ask]:
-        left, rounds = members, min(first, whole)
-        while True:
-            asks = [Ask(trial, rounds) for of in left.values() for trial in of]
-            missing = [one for one in asks if not reached(one, history)]
-            if missing or rounds == whole:
-                return missing
-            order = sorted(left, key=lambda point: _loss(left[point], rounds, history))
-            kept = order[: math.ceil(len(order) / reduction)]
-            left = {point: left[point] for point in kept}
-            rounds = min(rounds * reduction, whole)
 
     return Strategy(ask, pauses=True)
 
 
-def _competitions(trials: Sequence[Trial]) -> list[dict[str, list[Trial]]]:
-    groups: dict[tuple[bool, int], list[Trial]] = {}
-    for trial in trials:
-        groups.setdefault((is_reference(trial), trial.budget), []).append(trial)
-    return [points(members) for members in groups.values()]
+def competitions(trials: tuple[Trial, ...]) -> list[Points]:
+    """The points that are held against each other."""
+    reference, others = split(trials)
+    return [*by_budget(others), *by_budget(reference)]
 
 
-def _loss(trials: list[Trial], rounds: int, history: History) -> float:
-    """The mean over seeds after some rounds; infinite where one of them failed."""
-    losses = []
-    for trial in trials:
-        seen = history.get(trial.name, Seen())
-        if seen.failed or len(seen.losses) < rounds:
-            return math.inf
-        losses.append(seen.losses[rounds - 1])
-    return sum(losses) / len(losses)
+def rungs(first: int, reduction: int, whole: int) -> list[int]:
+    """The rounds after which points are compared, up to those of a whole training."""
+    found = [min(first, whole)]
+    while found[-1] < whole:
+        found.append(min(found[-1] * reduction, whole))
+    return found
+
+
+def climb(
+    members: Points, rungs: list[int], reduction: int, history: History
+) -> list[Ask]:
+    """What is missing of the first rung that is not complete.
+
+    Args:
+        members: points that begin at the first rung.
+        rungs: rounds, rising.
+        reduction: η: of so many points one goes on to the next rung.
+        history: what is known.
+    """
+    left = members
+    for rounds in rungs:
+        asks = [Ask(trial, rounds) for trials in left.values() for trial in trials]
+        if missing := [one for one in asks if not reached(one, history)]:
+            return missing
+        order = sorted(left, key=lambda name: loss(left[name], history, rounds))
+        left = {name: left[name] for name in order[: math.ceil(len(order) / reduction)]}
+    return []
