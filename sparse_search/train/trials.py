@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from sparse_search import build, trees
 from sparse_search.algorithms.base import SparseAlgorithm
 from sparse_search.config import Config
-from sparse_search.costs import flops
 from sparse_search.data.dataset import Dataset
 from sparse_search.errors import UserError
 from sparse_search.masks import allocations, patterns
@@ -25,7 +24,6 @@ from sparse_search.train import optimizer
 from sparse_search.train.methods import (
     check_options,
     check_rewires,
-    growth,
     make_algorithm,
     rewires,
 )
