@@ -58,7 +58,7 @@ from contenders import rigl_of_jaxpruner
 from sparse_search.config import Config, freeze
 from sparse_search.data.dataset import Dataset, pixel_scale
 from sparse_search.models.mlp import lenet_300_100
-from sparse_search.train import lanes, optimizer, step, trials
+from sparse_search.train import lanes, optimizer, sharding, step, trials
 
 GRADIENTS = 100  # in a round: one rewire among them
 DENSITY = 0.1
@@ -105,11 +105,12 @@ class Ours:
         config = make_config(method)
         trial = trials.single_trial(config, loaded.dataset)
         group = lanes.Group(config, trial, loaded)
-        self._round = group.programs(1).round
+        placed = sharding.placement(1, 1)
+        self._round = group.programs(placed).round
         self._hyper = jax.tree.map(jnp.asarray, group.hyper([trial]))
         self._data = loaded.rows([0], 0), loaded.validation([0]), loaded.examples
         self._spec = lanes.make_spec(config, trial, loaded.dataset)
-        self.state = group.init([trial])
+        self.state = group.init([trial], placed)
 
     def __call__(self) -> Any:
         """Does one round."""

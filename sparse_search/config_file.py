@@ -61,7 +61,7 @@ def _inside(path: Path, error: Exception) -> UserError:
     return UserError(f"{path}, line {line}: {type(error).__name__}: {text}{hint}")
 
 
-_FREE = ("options", "layer_nnz")
+_FREE = ("options", "layer_nnz", "executor_options")
 """Groups of fields with any names."""
 
 

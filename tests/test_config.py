@@ -283,6 +283,14 @@ def test_what_lies_beside_the_config_can_be_imported(tmp_path):
 # Overrides.
 
 
+def test_options_of_an_executor_have_any_names(plain):
+    given = "executor_options={'address': '1.2.3.4:6379', 'num_cpus': 2}"
+    config = load_config(plain, [given, "executor_options.num_cpus=3"])
+    assert config.executor_options == {"address": "1.2.3.4:6379", "num_cpus": 3}
+    other = load_config(plain, [])
+    assert not differences(to_dict(config), to_dict(other))
+
+
 def test_optimizer_options_can_be_emptied(plain):
     config = load_config(plain, ["optimizer.name=adam", "optimizer.options={}"])
     assert config.optimizer.options == {}

@@ -124,6 +124,11 @@ def search(
         import jax
 
         workdirs.write_environment(workdir, [str(device) for device in jax.devices()])
+        if jax.process_count() > 1:
+            raise UserError(
+                "A search runs in one process, which has its own executor; several by "
+                "jax.distributed train one network together."
+            )
         lanes = 1 if questions.strategy.pauses else config.lanes
         number = sharding.devices(config, lanes)
         config = dataclasses.replace(config, lanes=lanes, devices=number)

@@ -95,7 +95,7 @@ def run_chunk(
 
     Raises:
         Stopped: it was asked to; the state is saved.
-        UserError: there are fewer devices than it was planned for.
+        UserError: there are not the devices that it was planned for.
     """
     config, trials = group.config, chunk.filled
     seeds = [trial.seed for trial in trials]

@@ -60,9 +60,10 @@ class Placement(NamedTuple):
         mesh = self.mesh
         if mesh is None:
             return f
-        if self.divided:
-            return lambda *args: self._constrained(f(*args))
         lanes, every = PartitionSpec(_AXIS), PartitionSpec()
+
+        def divided(*args: Any) -> Any:
+            return self._constrained(f(*args))
 
         def over_devices(*args: Any) -> Any:
             specs = (*[lanes] * (len(args) - 1), every)
@@ -71,7 +72,7 @@ class Placement(NamedTuple):
             )
             return one(*args)
 
-        return over_devices
+        return divided if self.divided else over_devices
 
     def alone(self, f: Callable[..., Any]) -> Callable[..., Any]:
         """A function of one trial, without an axis of lanes, to be jitted."""
@@ -115,8 +116,9 @@ class Placement(NamedTuple):
     def _put(self, tree: Any, where: Callable[[Any], Any]) -> Any:
         if self.mesh is None:
             return jax.tree.map(jnp.asarray, tree)
-        # From the host: an array of one process cannot go to the devices of others.
-        return jax.tree.map(lambda x: jax.device_put(np.asarray(x), where(x)), tree)
+        # What lies with one process goes to the devices of others by the host.
+        own = np.asarray if self.mesh.is_multi_process else lambda x: x
+        return jax.tree.map(lambda x: jax.device_put(own(x), where(x)), tree)
 
     def _constrained(self, tree: Any) -> Any:
         """Keep what a program returns where `sharding` says."""
@@ -134,10 +136,11 @@ def placement(lanes: int, devices: int) -> Placement:
     """Lanes on the first devices; of one device, on the default one.
 
     Raises:
-        UserError: they were planned for more devices than there are.
+        UserError: they were planned for more devices than there are, or for fewer
+            than those of several processes.
     """
     there = jax.device_count()
-    if devices > there:
+    if devices > there or (jax.process_count() > 1 and devices < there):
         raise UserError(
             f"This was begun on {devices} devices, and JAX has {there} here; since a "
             "result depends on their number, go on where there are as many, or use "
@@ -145,9 +148,7 @@ def placement(lanes: int, devices: int) -> Placement:
         )
     if devices == 1:
         return Placement(lanes, None)
-    axes = (jax.sharding.AxisType.Auto,)
-    mesh = jax.make_mesh((devices,), (_AXIS,), axes, devices=jax.devices()[:devices])
-    return Placement(lanes, mesh)
+    return Placement(lanes, Mesh(np.array(jax.devices()[:devices]), (_AXIS,)))
 
 
 def devices(config: Config, lanes: int) -> int:

@@ -9,6 +9,7 @@ from sparse_search.data import digits
 from sparse_search.errors import UserError
 from sparse_search.search import groups, space
 from sparse_search.search.groups import Planned, Speed
+from sparse_search.train import sharding
 from sparse_search.train.lanes import Group, Loaded
 from sparse_search.train.run import Chunk, run_chunk
 
@@ -143,7 +144,7 @@ def test_a_group_compiles_once(group, tmp_path):
     for number in range(3):
         train(group, members[number : number + 1], 2, tmp_path / f"{number}a")
         train(group, members[:2], 2, tmp_path / f"{number}b")
-    programs = group.programs(2)
+    programs = group.programs(sharding.placement(2, 1))
     for name in ("weights", "init", "round", "evaluate"):
         assert getattr(programs, name)._cache_size() == 1, name
 

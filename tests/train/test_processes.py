@@ -20,6 +20,7 @@ ARGUMENTS = (
     "--config.devices=0",
     "--config.checkpoint_every=2",
 )
+ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 
 
 def start(workdir):
@@ -34,7 +35,7 @@ def start(workdir):
                 f"--distributed=127.0.0.1:{port},2,{index}",
             ],
             cwd=ROOT,
-            env={**os.environ, "JAX_PLATFORMS": "cpu"},
+            env={**os.environ, **ENVIRONMENT},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -75,7 +76,7 @@ def test_two_processes_end_as_one_with_two_devices_stopped_or_not(tmp_path):
     assert "test_accuracy" in said and "test_accuracy" not in silent
 
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    ok("train", *ARGUMENTS, f"--workdir={one}", **flags)
+    ok("train", *ARGUMENTS, f"--workdir={one}", **ENVIRONMENT, **flags)
     rounds, same = lines(workdir / "rounds.jsonl"), lines(one / "rounds.jsonl")
     assert [record["round"] for record in rounds] == list(range(1, 7))
     assert sum(record["grown"] for record in rounds) > 100
