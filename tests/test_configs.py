@@ -19,6 +19,7 @@ def test_a_config_trains_two_rounds(path, tmp_path):
         f"--config={path}:smoke",
         f"--workdir={tmp_path / 'run'}",
         f"--config.data_dir={data}",
+        "--config.executor=local",
     )
     rounds = lines(tmp_path / "run" / "rounds.jsonl")
     assert {record["round"] for record in rounds} == {1, 2}
