@@ -115,6 +115,8 @@ def campaign(workdir: Path, executor: str, dice: random.Random, most: int) -> Co
             time.sleep(0.01)
         if process.poll() == 0:
             return done
+        if process.poll() == 2:
+            sys.exit(f"the search in {workdir} cannot be run")
         if process.poll() is None:
             (kind,) = dice.choices(list(KINDS), WEIGHTS)
             target = process.pid
