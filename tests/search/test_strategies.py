@@ -11,6 +11,7 @@ from sparse_search.errors import UserError
 from sparse_search.search import strategies
 from sparse_search.search.strategies.base import Ask, Seen, Strategy
 from sparse_search.search.strategies.halving import halving
+from sparse_search.search.strategies.hyperband import hyperband
 from sparse_search.testing import strategies as contract
 
 WANTED = [
@@ -22,8 +23,16 @@ WANTED = [
     {"name": "halving"},
     {"name": "halving", "first_rounds": 2, "reduction": 2},
     {"name": "halving", "first_rounds": 100},
+    {"name": "hyperband"},
+    {"name": "hyperband", "first_rounds": 100},
     {"name": "evolution", "points": 12, "generation": 2},
     {"name": "evolution", "points": 1000},
+    {"name": "tpe", "points": 12, "generation": 2},
+    {"name": "tpe", "points": 1000},
+    {"name": "nsga2", "points": 12, "generation": 2},
+    {"name": "nsga2", "points": 12, "generation": 1},
+    {"name": "nsga2", "points": 1000},
+    {"name": "nsga3", "points": 12, "generation": 2},
 ]
 
 
@@ -46,14 +55,29 @@ def is_reference(name):
     return name.startswith("small_dense")
 
 
-def test_evolution_beats_random_at_equal_trials():
+@pytest.mark.parametrize("name", ["evolution", "tpe", "nsga2", "nsga3"])
+def test_what_is_asked_next_is_in_the_journals_alone(name):
+    """A new process, which has drawn nothing yet, goes on as the old one would have."""
+    problem = contract.problem(widths=tuple(range(10, 40)), seeds=1)
+    # (NSGA has one population for all three budgets.)
+    more = {"name": name, "points": 30 if "nsga" in name else 90, "generation": 5}
+    whole = contract.simulate(made(**more), problem)
+    for questions in range(1, 5):
+        part = contract.simulate(made(**more), problem, questions=questions)
+        assert len(part) < len(whole)
+        turned = dict(reversed(part.items()))
+        assert contract.simulate(made(**more), problem, history=turned) == whole
+
+
+@pytest.mark.parametrize("name", ["evolution", "tpe"])
+def test_they_beat_random_at_equal_trials(name):
     """A smooth objective whose best point is known, 20 times."""
     widths, depths = tuple(range(8, 8 + 40)), ("a", "b", "c", "d")
     problem = contract.problem(
         budgets=(100,), widths=widths, methods=depths, rates=(0.01, 0.03, 0.1), seeds=1
     )
     sparse = [trial for trial in problem.trials if not is_reference(trial.name)]
-    excess = {"random": [], "evolution": []}
+    excess = {"random": [], name: []}
     for repeat in range(20):
 
         def loss(trial, rounds, repeat=repeat):
@@ -64,19 +88,14 @@ def test_evolution_beats_random_at_equal_trials():
             return width + method + rate
 
         best = min(loss(trial, 1) for trial in sparse)
-        for name, found in excess.items():
-            own = freeze(
-                {
-                    "strategy": {"name": name, "points": 48, "generation": 8},
-                    "seed": repeat,
-                }
-            )
-            ended = trained(strategies.make(own), problem, loss=loss)
+        for one, found in excess.items():
+            own = {"strategy": {"name": one, "points": 48}, "seed": repeat}
+            ended = trained(strategies.make(freeze(own)), problem, loss=loss)
             chosen = [trial for trial in sparse if trial.name in ended]
             assert len(chosen) == 48
             found.append(min(loss(trial, 1) for trial in chosen) - best)
-    pairs = list(zip(excess["evolution"], excess["random"], strict=True))
-    assert sum(e < r for e, r in pairs) >= 14 and sum(e > r for e, r in pairs) <= 4
+    pairs = list(zip(excess[name], excess["random"], strict=True))
+    assert sum(e < r for e, r in pairs) >= 15 and sum(e > r for e, r in pairs) <= 4
     assert sum(e for e, _ in pairs) < 0.5 * sum(r for _, r in pairs)
 
 
@@ -162,6 +181,56 @@ def test_halving_finds_the_best_of_64_at_a_third_of_the_cost():
         best = min(sparse, key=lambda trial: loss(trial, 27))
         found += seen[best.name].ended
     assert found == 20
+
+
+def test_hyperband_by_hand():
+    # 17 points are just one of the paper's sets for 9 rounds and η = 3: 9 begin with 1
+    # round, of which 3 and then 1 go on; 5 with 3 rounds, of which 2 go on; 3 with 9.
+    widths = tuple(range(10, 180, 10))
+    problem = contract.problem(
+        budgets=(100,), widths=widths, methods=("set",), seeds=1, rounds=9
+    )
+    seen = contract.simulate(hyperband(1, 3, seed=0), problem)
+    rounds = [len(v.losses) for k, v in seen.items() if not is_reference(k)]
+    assert sorted(rounds) == [1] * 6 + [3] * (2 + 3) + [9] * (1 + 2 + 3)
+    # The widest is the best, whichever bracket it is in.
+    assert any(one.ended for name, one in seen.items() if "-w170-" in name)
+    other = contract.simulate(hyperband(1, 3, seed=1), problem)
+    assert {k for k, v in other.items() if v.ended} != {
+        k for k, v in seen.items() if v.ended
+    }
+
+
+def test_hyperband_finds_what_begins_slowly():
+    """The better a point ends, the worse it begins: 20 times, at two thirds of it all.
+
+    Halving gives the best ones up, all of them.
+    """
+    problem = contract.problem(
+        budgets=(100,),
+        widths=tuple(range(1, 65)),
+        methods=("set",),
+        seeds=1,
+        rounds=27,
+    )
+    found = {"halving": [], "hyperband": []}
+    for repeat in range(20):
+
+        def loss(trial, rounds, repeat=repeat):
+            end = (trial.width * 37 + repeat * 11) % 64 / 64
+            return end if rounds > 9 else 2 - end
+
+        for name, ranks in found.items():
+            own = freeze({"strategy": {"name": name}, "seed": repeat})
+            seen = contract.simulate(strategies.make(own), problem, loss)
+            cost = sum(len(one.losses) for one in seen.values())
+            assert cost <= 27 * len(problem.trials) * 2 / 3
+            ended = [t for t in problem.trials if seen[t.name].ended]
+            ends = [loss(t, 27) for t in ended if not is_reference(t.name)]
+            ranks.append(min(ends))
+    assert min(found["halving"]) > 0.9
+    # Few are trained whole from the start, but some are: the best of about five.
+    assert sum(found["hyperband"]) / 20 < 0.3
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ numbered in rising order. A suggestion that cannot be trained, or was before, be
 the free point next to it, and the sampler is told of that.
 
 Departures: a generation is drawn before any of it is told (TPE and GP know what is
-being trained), and NSGA never looks at a point twice.
+being trained); NSGA never looks at a point twice, and NSGA-III, which draws among equal
+survivors, draws those of earlier generations again.
 """
 
 import contextlib
@@ -26,6 +27,8 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from sparse_search.errors import UserError
 from sparse_search.search.strategies.base import (
@@ -93,7 +96,7 @@ def sampled(
 
     # Within a search everything is drawn once; a search that goes on draws it again.
     @functools.cache
-    def draw(space: _Space, told: tuple[_Told, ...], size: int) -> list[_Drawn]:
+    def draw(space: _Space, told: tuple[_Told, ...], size: int) -> tuple[_Drawn, ...]:
         budget = min(place[0] for _, place in space)
         key = int.from_bytes(word(f"{budget} {len(told)}", seed)[:4])
         with _silence():
@@ -146,7 +149,7 @@ def _study(sampler: str, objectives: int, generation: int, seed: int) -> Any:
 
 def _suggested(
     study: Any, space: _Space, told: tuple[_Told, ...], size: int
-) -> list[_Drawn]:
+) -> tuple[_Drawn, ...]:
     """So many points that are not told of.
 
     Args:
@@ -158,35 +161,35 @@ def _suggested(
     import optuna
 
     grid = _Grid(space)
-    free = dict(grid.params)
+    free = np.ones(len(space), bool)
+    index = {name: at for at, (name, _) in enumerate(space)}
 
-    def add(params: dict[str, Any], state: str, **known: Any) -> None:
+    def add(at: int, state: str, **known: Any) -> None:
+        free[at] = False
         study.add_trial(
             optuna.create_trial(
                 state=optuna.trial.TrialState[state],
-                params=params,
+                params=grid.params(at),
                 distributions=grid.distributions,
                 **known,
             )
         )
 
-    values = _finite([one.values for one in told])
-    for (drawn, _), known in zip(told, values, strict=True):
-        params, notes = free.pop(drawn.name), dict(drawn.notes)
-        if known is None:
-            add(params, "FAIL", system_attrs=notes)
+    for one, values in zip(told, _finite([one.values for one in told]), strict=True):
+        known: dict[str, Any] = {"system_attrs": dict(one.drawn.notes)}
+        if values is None:
+            add(index[one.drawn.name], "FAIL", **known)
         else:
-            add(params, "COMPLETE", system_attrs=notes, values=known)
+            add(index[one.drawn.name], "COMPLETE", values=values, **known)
     found = []
     for _ in range(size):
         asked = study.ask(grid.distributions)
         notes = study.get_trials(deepcopy=False)[asked.number].system_attrs
         study.tell(asked, state=optuna.trial.TrialState.FAIL)
-        name = grid.nearest(asked.params, free)
-        found.append(_Drawn(name, tuple(notes.items())))
-        # Samplers may take what is being trained into account.
-        add(free.pop(name), "RUNNING")
-    return found
+        at = grid.nearest(asked.params, free)
+        found.append(_Drawn(space[at][0], tuple(notes.items())))
+        add(at, "RUNNING")  # samplers may take it into account
+    return tuple(found)
 
 
 def _finite(
@@ -210,51 +213,47 @@ def _finite(
 
 
 class _Grid:
-    """The dimensions of a space as Optuna has them.
+    """A space as Optuna has it: of every dimension the number of a value.
 
     Attributes:
-        distributions: of every dimension with several values.
-        params: of every point.
+        distributions: of every dimension that has several values.
     """
 
     def __init__(self, space: _Space):
         from optuna import distributions
 
         self.distributions: dict[str, Any] = {}
-        self.params: dict[str, dict[str, Any]] = {name: {} for name, _ in space}
-        for at, axis in enumerate((*ORDERED, *UNORDERED)):
-            values = sorted({place[at] for _, place in space})
+        columns, spans = [], []
+        places = zip(*(place for _, place in space), strict=True)
+        for axis, column in zip((*ORDERED, *UNORDERED), places, strict=True):
+            values = {value: number for number, value in enumerate(sorted({*column}))}
             if len(values) == 1:
                 continue
             if axis in ORDERED:
-                self.distributions[axis] = distributions.IntDistribution(
-                    0, len(values) - 1
-                )
+                one = distributions.IntDistribution(0, len(values) - 1)
             else:
-                self.distributions[axis] = distributions.CategoricalDistribution(values)
-            for name, place in space:
-                value = place[at]
-                self.params[name][axis] = (
-                    values.index(value) if axis in ORDERED else value
-                )
+                one = distributions.CategoricalDistribution(range(len(values)))
+            self.distributions[axis] = one
+            columns.append([values[value] for value in column])
+            spans.append(len(values) - 1 if axis in ORDERED else 0)
+        self._numbers = np.array(columns, int).reshape(-1, len(space)).T
+        self._spans = np.array(spans, int)
 
-    def nearest(self, params: dict[str, Any], free: dict[str, dict[str, Any]]) -> str:
-        """The free point next to some params, the first of several."""
+    def params(self, at: int) -> dict[str, int]:
+        """Of a point, by its position in the space."""
+        return dict(zip(self.distributions, self._numbers[at].tolist(), strict=True))
 
-        def distance(name: str) -> float:
-            return sum(
-                abs(value - params[axis]) / self.distributions[axis].high
-                if axis in ORDERED
-                else value != params[axis]
-                for axis, value in free[name].items()
-            )
-
-        return min(free, key=distance)
+    def nearest(self, params: dict[str, int], free: np.ndarray) -> int:
+        """The position of the free point next to some params, the first of several."""
+        wanted = np.array([params[axis] for axis in self.distributions], int)
+        steps = np.abs(self._numbers - wanted)
+        parts = np.where(self._spans, steps / np.maximum(self._spans, 1), steps > 0)
+        return int(np.argmin(np.where(free, parts.sum(1), np.inf)))
 
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Nothing that Optuna writes while it is asked is of use to who searches."""
+    """Keep Optuna's own log lines and warnings out of ours."""
     import optuna
 
     before = optuna.logging.get_verbosity()
