@@ -176,15 +176,17 @@ class Space:
 class Strategy:
     """How a search chooses what to train of its space.
 
-    The small dense family is the reference, and always trained; halving alone gives
-    up those of its learning rates that begin badly.
+    The small dense family is the reference, and always trained; but halving gives up
+    those of its learning rates that begin badly, and boundary takes its first seeds.
 
     Attributes:
-        name: grid, all; random or quasi_random, some points; halving, all for a few
-            rounds, and the best on validation to the end; evolution, some points, the
-            later ones near the best; or `package.module:factory`.
+        name: grid, all; random or quasi_random, some points; boundary, all points
+            with few seeds, and more where the region map is undetermined; halving, all
+            for a few rounds, and the best on validation to the end; evolution, some
+            points, the later ones near the best; or `package.module:factory`.
         points: how many points random, quasi_random and evolution train, each with
             all seeds.
+        trials: how many trials boundary trains at most; 0 for as many as it takes.
         first_rounds: that halving trains every point for.
         reduction: η: of so many points halving lets one go on, for so many times the
             rounds.
@@ -193,6 +195,7 @@ class Strategy:
 
     name: str = "grid"
     points: int = _within(0, low=0)
+    trials: int = _within(0, low=0)
     first_rounds: int = _within(1, low=1)
     reduction: int = _within(3, low=2)
     generation: int = _within(8, low=1)
@@ -249,6 +252,7 @@ _NO_RESULT = {
     "workers",
     "strategy.name",
     "strategy.points",
+    "strategy.trials",
     "strategy.first_rounds",
     "strategy.reduction",
     "strategy.generation",

@@ -67,7 +67,7 @@ class _Questions(NamedTuple):
     def __call__(self, workdir: Path, failed: Collection[str]) -> Plan:
         """What is asked next, where some trials have failed in this search."""
         trials = self.population.trials
-        history = _history(workdir, failed, self.rounds)
+        history = read_history(workdir, failed, self.rounds)
         asks = self.strategy.ask(Problem(trials, self.rounds), history)
         return _plan(self.population, asks)
 
@@ -91,7 +91,7 @@ def _plan(everything: Population, asks: list[Ask]) -> Plan:
     return Plan(everything, asks, groups.by_group(ask.trial for ask in asks))
 
 
-def _history(workdir: Path, failed: Collection[str], rounds: int) -> History:
+def read_history(workdir: Path, failed: Collection[str], rounds: int) -> History:
     """What the journals say; trials that failed in earlier searches are new again.
 
     A training that was killed between its last round and its result is not at its end.
@@ -102,15 +102,26 @@ def _history(workdir: Path, failed: Collection[str], rounds: int) -> History:
         if number == len(seen) + 1:
             value = record["valid_loss"]
             seen.append(math.inf if value is None else value)
-    ended = records.read_finished(workdir)
+    ended = {
+        name: record
+        for name, record in records.read_trials(workdir).items()
+        if record["status"] != "failed"
+    }
     return {
         name: Seen(
             tuple(losses.get(name, ())[: rounds if name in ended else rounds - 1]),
+            _accuracy(ended.get(name)),
             name in ended,
             name in failed,
         )
-        for name in losses.keys() | ended | set(failed)
+        for name in losses.keys() | ended.keys() | set(failed)
     }
+
+
+def _accuracy(record: records.Record | None) -> float | None:
+    if record is None or record["status"] == "diverged":
+        return None
+    return record["valid_accuracy"]
 
 
 def search(

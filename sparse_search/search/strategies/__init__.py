@@ -11,6 +11,7 @@ from sparse_search.search.strategies.base import (
     Strategy,
     reached,
 )
+from sparse_search.search.strategies.boundary import boundary
 from sparse_search.search.strategies.evolution import evolution
 from sparse_search.search.strategies.grid import grid
 from sparse_search.search.strategies.halving import halving
@@ -19,7 +20,7 @@ from sparse_search.search.strategies.random import random
 
 __all__ = ["Ask", "History", "Problem", "Seen", "Strategy", "make", "reached"]
 
-NAMES = ("grid", "random", "quasi_random", "halving", "evolution")
+NAMES = ("grid", "random", "quasi_random", "boundary", "halving", "evolution")
 
 
 def make(config: Config) -> Strategy:
@@ -43,6 +44,8 @@ def make(config: Config) -> Strategy:
         raise one_of("config.strategy.name", wanted.name, NAMES)
     if wanted.name == "grid":
         return grid()
+    if wanted.name == "boundary":
+        return boundary(wanted.trials)
     if wanted.name == "halving":
         return halving(wanted.first_rounds, wanted.reduction)
     if not wanted.points:

@@ -41,11 +41,13 @@ class Seen(NamedTuple):
     Attributes:
         losses: on the validation split after every round; infinite where undefined. The
             last round counts when the trial has ended.
+        accuracy: on the validation split at the end; None before, or if it diverged.
         ended: whether it has a result or has failed.
         failed: whether it broke in this search; it is not asked again.
     """
 
     losses: tuple[float, ...] = ()
+    accuracy: float | None = None
     ended: bool = False
     failed: bool = False
 
