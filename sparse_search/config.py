@@ -190,16 +190,19 @@ class Space:
 class Strategy:
     """How a search chooses what to train of its space.
 
-    The small dense family is the reference, and always trained; halving and hyperband
-    alone give up those of its learning rates that begin badly.
+    The small dense family is the reference, and always trained; but halving and
+    hyperband give up those of its learning rates that begin badly, and boundary takes
+    its first seeds.
 
     Attributes:
-        name: grid, all; random or quasi_random, some points; halving, all for a few
-            rounds, and the best on validation to the end; hyperband, halvings with
-            several first rounds; evolution, some points, the later ones near the best;
-            tpe, gp, nsga2 or nsga3, some points that a sampler of Optuna suggests; or
-            `package.module:factory`.
+        name: grid, all; random or quasi_random, some points; boundary, all points
+            with few seeds, and more where the region map is undetermined; halving, all
+            for a few rounds, and the best on validation to the end; hyperband,
+            halvings with several first rounds; evolution, some points, the later ones
+            near the best; tpe, gp, nsga2 or nsga3, some points that a sampler of
+            Optuna suggests; or `package.module:factory`.
         points: how many points are trained, each with all seeds, where it is some.
+        trials: how many boundary trains at most; 0 for as many as it takes.
         first_rounds: that halving trains every point for, hyperband those that it
             gives up first.
         reduction: η: of so many points halving lets one go on, for so many times the
@@ -212,6 +215,7 @@ class Strategy:
 
     name: str = "grid"
     points: int = _within(0, low=0)
+    trials: int = _within(0, low=0)
     first_rounds: int = _within(1, low=1)
     reduction: int = _within(3, low=2)
     generation: int = _within(8, low=1)

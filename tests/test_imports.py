@@ -27,6 +27,7 @@ config < build
 build < train < search < cli < __main__
 masks < costs < train
 records < analysis < report < cli
+analysis < search
 records < train
 records < progress < status < cli
 train < status

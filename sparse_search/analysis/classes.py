@@ -84,7 +84,7 @@ def needed(summary: Summary, budgets: int) -> dict[str, int | bool | None] | Non
             "structures": max(2, s.structures),
             "at_least": True,
         }
-    seeds = [(n, _with_seeds(s, n)) for n in _SIZES if n > s.seeds]
+    seeds = [(n, with_seeds(s, n, n)) for n in _SIZES if n > s.seeds]
     more = [(n, _with_structures(s, n)) for n in _SIZES if n > s.structures]
     return {
         "seeds": _first_decided(seeds, budgets),
@@ -117,16 +117,23 @@ def _expected(s: Summary) -> Summary:
     return replace(s, rms=rms, p=p)
 
 
-def _with_seeds(s: Summary, seeds: int) -> Summary:
-    more, dof = seeds / s.seeds, (seeds - 1) / max(s.seeds - 1, 1)
+def with_seeds(s: Summary, seeds: int, slope_seeds: int) -> Summary:
+    """What would be seen with other numbers of seeds, were the estimates the truth.
+
+    Args:
+        s: what is seen.
+        seeds: at the budget itself.
+        slope_seeds: at both its neighbours.
+    """
     return _expected(
         replace(
             s,
             seeds=seeds,
-            slope_variance=s.slope_variance / more,
-            slope_dof=s.slope_dof * dof,
-            replicates=s.replicates * more,
-            dof=s.dof * dof,
+            slope_seeds=slope_seeds,
+            slope_variance=s.slope_variance * s.slope_seeds / slope_seeds,
+            slope_dof=s.slope_dof * (slope_seeds - 1) / max(s.slope_seeds - 1, 1),
+            replicates=s.replicates * seeds / s.seeds,
+            dof=s.dof * (seeds - 1) / max(s.seeds - 1, 1),
         )
     )
 

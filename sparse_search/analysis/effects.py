@@ -39,6 +39,7 @@ class Summary:
     slope_variance: float
     slope_dof: float
     slope_structures: int
+    slope_seeds: int
     slope_spread: float  # between structures, variance, seed noise included
     # The structure effect.
     structures: int
@@ -119,10 +120,11 @@ def summarise(cells: Cells) -> list[Summary]:
     """The summary of every budget of a table."""
     count = len(cells.nnz)
     levels = [fit_two_way(cells.test[:, b]) for b in range(count)]
+    changes = _slopes(cells) if count > 1 else []
     slopes: list[Fit | None] = [None] * count
     noise = noise_dof = np.zeros(count)
     if count > 1:
-        slopes = [fit_two_way(s) for s in _slopes(cells)]
+        slopes = [fit_two_way(s) for s in changes]
         noise, noise_dof = _slope_noise(slopes)
     summaries = []
     for b, (level, slope) in enumerate(zip(levels, slopes, strict=True)):
@@ -135,12 +137,13 @@ def summarise(cells: Cells) -> list[Summary]:
         rms = float(level.structure.std(ddof=1)) if len(level.structure) > 1 else np.nan
         summaries.append(
             Summary(
-                seeds=int(np.isfinite(cells.test[:, b]).any(axis=0).sum()),
+                seeds=_seeds(cells.test[:, b]),
                 seed_sd=within_sd(cells.test[:, b]),
                 slope=slope.mean if slope else np.nan,
                 slope_variance=noise[b] * slope.mean_factor if slope else np.nan,
                 slope_dof=float(noise_dof[b]),
                 slope_structures=len(slope.structure) if slope else 0,
+                slope_seeds=_seeds(changes[b]) if slope else 0,
                 slope_spread=spread,
                 structures=len(level.structure),
                 rms=0.0 if level.error == 0 and level.p == 1 else rms,
@@ -151,6 +154,10 @@ def summarise(cells: Cells) -> list[Summary]:
             )
         )
     return summaries
+
+
+def _seeds(y: np.ndarray) -> int:
+    return int(np.isfinite(y).any(axis=0).sum())
 
 
 def weight_effect(summary: Summary, confidence: float = stats.CONFIDENCE) -> Interval:
@@ -180,15 +187,20 @@ def effects(summary: Summary, confidence: float = stats.CONFIDENCE) -> Effects:
         return Effects(weight, structure, unknown)
     slopes = stats.t_values(s.slope, s.slope_variance, s.slope_dof)
     spread = stats.quantiles(distribution, stats.LEVELS)
-    return Effects(weight, structure, _dominance(weight, value, slopes, spread))
+    dominance = _dominance(weight, value, slopes, spread, confidence)
+    return Effects(weight, structure, dominance)
 
 
 def _dominance(
-    weight: Interval, sd: float, slopes: np.ndarray, spread: np.ndarray
+    weight: Interval,
+    sd: float,
+    slopes: np.ndarray,
+    spread: np.ndarray,
+    confidence: float,
 ) -> Interval:
     if weight.value == 0 and sd == 0:
         return Interval(np.nan, 0.0, np.inf)
-    low, high = stats.ratio_interval(slopes, spread)
+    low, high = stats.ratio_interval(slopes, spread, confidence)
     if weight.low <= 0 <= weight.high:
         low = 0.0
     return Interval(abs(weight.value) / sd if sd > 0 else np.inf, low, high)
@@ -210,11 +222,11 @@ def random_effects(summary: Summary, confidence: float = stats.CONFIDENCE) -> Ef
         / special.chdtri(s.structures - 1, 1 - stats.LEVELS)
     )
     seeds = s.error / s.replicates * s.dof / special.chdtri(s.dof, 1 - stats.LEVELS)
-    spread = np.sqrt(np.maximum(np.subtract.outer(between, seeds), 0.0)).ravel()
+    both = np.sqrt(np.maximum(np.subtract.outer(between, seeds), 0.0))
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    low, high = np.quantile(spread, tails)
+    low, high = stats.shared_quantiles(both, tails)
     structure = Interval(fixed.structure.value, float(low), float(high))
     slopes = stats.t_values(s.slope, variance, dof)
-    spread = np.quantile(spread, stats.LEVELS)
-    dominance = _dominance(weight, structure.value, slopes, spread)
+    spread = stats.shared_quantiles(both, stats.LEVELS)
+    dominance = _dominance(weight, structure.value, slopes, spread, confidence)
     return Effects(weight, structure, dominance)

@@ -28,6 +28,7 @@ class Journals:
         self._rounds = records.Tail(workdir / "rounds.jsonl")
         self._trials = records.Tail(workdir / "trials.jsonl")
         self._losses: dict[str, dict[int, float]] = {}
+        self._accuracy: dict[str, float | None] = {}
         self.ended: set[str] = set()
         self.failed: set[str] = set()
         self.look()
@@ -45,6 +46,8 @@ class Journals:
             name, failed = record["trial"], record["status"] == "failed"
             (self.failed if failed else self.ended).add(name)
             (self.ended if failed else self.failed).discard(name)
+            diverged = record["status"] == "diverged"
+            self._accuracy[name] = None if diverged else record.get("valid_accuracy")
         return heard
 
     def rounds(self, trial: str) -> Collection[int]:
@@ -80,4 +83,5 @@ class Journals:
         losses = []
         while len(losses) < whole and len(losses) + 1 in found:
             losses.append(found[len(losses) + 1])
-        return Seen(tuple(losses), ended, name in self.failed)
+        accuracy = self._accuracy.get(name)
+        return Seen(tuple(losses), accuracy, ended, name in self.failed)

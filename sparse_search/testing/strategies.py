@@ -74,6 +74,7 @@ def simulate(
     loss: Loss = falling,
     *,
     history: Mapping[str, Seen] | None = None,
+    accuracy: Callable[[Trial], float] | None = None,
     breaks: Callable[[Trial], bool] = lambda trial: False,
     questions: int = _MOST_QUESTIONS,
 ) -> dict[str, Seen]:
@@ -83,6 +84,8 @@ def simulate(
         strategy: what asks.
         of: what it asks about.
         loss: what it is told.
+        accuracy: what it is told at the end of a training; by default it falls as
+            the loss rises.
         history: to begin with.
         breaks: which trials fail.
         questions: how often it may ask.
@@ -97,7 +100,9 @@ def simulate(
                 seen[ask.trial.name] = Seen(failed=True)
                 continue
             losses = tuple(loss(ask.trial, n) for n in range(1, ask.rounds + 1))
-            seen[ask.trial.name] = Seen(losses, ended=ask.rounds == of.rounds)
+            ended = ask.rounds == of.rounds
+            right = accuracy(ask.trial) if accuracy else math.exp(-losses[-1])
+            seen[ask.trial.name] = Seen(losses, right if ended else None, ended)
     return seen
 
 

@@ -20,6 +20,8 @@ WANTED = [
     {"name": "random", "points": 1000},
     {"name": "quasi_random", "points": 5},
     {"name": "quasi_random", "points": 1000},
+    {"name": "boundary"},
+    {"name": "boundary", "trials": 10},
     {"name": "halving"},
     {"name": "halving", "first_rounds": 2, "reduction": 2},
     {"name": "halving", "first_rounds": 100},

@@ -11,6 +11,7 @@ from sparse_search.search.strategies.base import (
     Strategy,
     reached,
 )
+from sparse_search.search.strategies.boundary import boundary
 from sparse_search.search.strategies.evolution import evolution
 from sparse_search.search.strategies.grid import grid
 from sparse_search.search.strategies.halving import halving
@@ -26,6 +27,7 @@ NAMES = (
     "grid",
     "random",
     "quasi_random",
+    "boundary",
     "halving",
     "hyperband",
     "evolution",
@@ -54,6 +56,8 @@ def make(config: Config) -> Strategy:
         raise one_of("config.strategy.name", wanted.name, NAMES)
     if wanted.name == "grid":
         return grid()
+    if wanted.name == "boundary":
+        return boundary(wanted.trials)
     if wanted.name == "halving":
         return halving(wanted.first_rounds, wanted.reduction)
     if wanted.name == "hyperband":

@@ -49,11 +49,13 @@ class Seen(NamedTuple):
     Attributes:
         losses: on the validation split after every round; infinite where undefined. The
             last round counts when the trial has ended.
+        accuracy: on the validation split at the end; None before, or if it diverged.
         ended: whether it has a result or has failed.
         failed: whether it broke in this search; it is not asked again.
     """
 
     losses: tuple[float, ...] = ()
+    accuracy: float | None = None
     ended: bool = False
     failed: bool = False
 
@@ -99,10 +101,15 @@ def places(of: Points) -> dict[str, tuple]:
     }
 
 
+def is_reference(trial: Trial) -> bool:
+    """Whether a trial is of the small dense family."""
+    return trial.structure == SMALL_DENSE
+
+
 def split(trials: Sequence[Trial]) -> tuple[list[Trial], list[Trial]]:
     """The small dense family, which is the reference, and what is compared with it."""
-    reference = [trial for trial in trials if trial.structure == SMALL_DENSE]
-    return reference, [trial for trial in trials if trial.structure != SMALL_DENSE]
+    reference = [trial for trial in trials if is_reference(trial)]
+    return reference, [trial for trial in trials if not is_reference(trial)]
 
 
 def by_budget(trials: Sequence[Trial]) -> list[Points]:
