@@ -187,6 +187,7 @@ def _resolve(
     )
 
 
+@jax.jit
 @looped_over_batch
 def _select(
     key: Key, scores: Float[Array, "*s"], k: Array, where: Bool[Array, "*s"]
@@ -206,6 +207,7 @@ def _select(
     return (word.values > at.value) | chosen
 
 
+@jax.jit
 @looped_over_batch
 def _select_random(key: Key, k: Array, where: Bool[Array, "*s"]) -> Bool[Array, "*s"]:
     number = counting.count(where)

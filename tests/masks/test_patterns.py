@@ -1,5 +1,7 @@
 """Every pattern: exact counts, allowed masks, what stays, and what is refused."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 from sparse_search.errors import UserError
 from sparse_search.masks import patterns
 from sparse_search.masks.patterns import blocks, by_name, reach
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 KEY = jax.random.key(0)
 
@@ -55,6 +59,15 @@ CASES = [
 SOME = CASES[::2]
 
 
+@functools.cache
+def compiled(name):
+    """A pattern whose programs all tests share: most of the time is compilation."""
+    pattern = by_name(name)
+    return pattern._replace(
+        select=jax.jit(pattern.select), exchange=jax.jit(pattern.exchange)
+    )
+
+
 def scores(shape, seed):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape) ** 2, jnp.float32)
 
@@ -63,25 +76,24 @@ def scores(shape, seed):
 def test_a_rewire_keeps_the_pattern_and_the_count_and_really_rewires(
     name, shape, asked
 ):
-    pattern = by_name(name)
+    pattern = compiled(name)
     count = pattern.reach(shape, asked)
     assert asked * 0.7 < count <= asked
-    mask = jax.jit(pattern.select)(KEY, None, count, jnp.ones(shape, bool))
-    exchange = jax.jit(pattern.exchange)
+    mask = pattern.select(KEY, None, count, jnp.ones(shape, bool))
     kept = round(0.6 * count)
     changed = 0
     for seed in range(6):
         keep = scores(shape, seed)
         grow = None if seed % 2 else scores(shape, 100 + seed)
         key = jax.random.key(seed)
-        new = exchange(key, mask, keep, kept, grow, count)
+        new = pattern.exchange(key, mask, keep, kept, grow, count)
         assert new.sum() == count and allowed(name, np.asarray(new))
         both = np.asarray(mask & new)
         if not name.startswith(("block", "channel")):
             # The best of the mask stay, whatever grows.
             best = np.sort(np.asarray(keep)[np.asarray(mask)])[-kept:]
             assert set(best) <= set(np.asarray(keep)[both])
-        assert np.array_equal(new, exchange(key, mask, keep, kept, grow, count))
+        assert np.array_equal(new, pattern.exchange(key, mask, keep, kept, grow, count))
         changed += int(count - both.sum())
         mask = new
     assert changed > 0
@@ -89,47 +101,41 @@ def test_a_rewire_keeps_the_pattern_and_the_count_and_really_rewires(
 
 @pytest.mark.parametrize("name, shape, asked", SOME)
 def test_nothing_is_exchanged_when_all_is_kept(name, shape, asked):
-    pattern = by_name(name)
+    pattern = compiled(name)
     count = pattern.reach(shape, asked)
-
-    @jax.jit
-    def run(keep):
-        mask = pattern.select(KEY, None, count, jnp.ones(shape, bool))
-        return mask, pattern.exchange(KEY, mask, keep, count, None, count)
-
-    mask, same = run(scores(shape, 0))
+    mask = pattern.select(KEY, None, count, jnp.ones(shape, bool))
+    same = pattern.exchange(KEY, mask, scores(shape, 0), count, None, count)
     assert mask.sum() == count and (same == mask).all()
 
 
 @pytest.mark.parametrize("name, shape, asked", SOME)
 def test_lanes_with_traced_counts_are_single_runs(name, shape, asked):
-    pattern = by_name(name)
+    pattern = compiled(name)
     counts = np.array([pattern.reach(shape, asked), np.prod(shape)])
     if name[0].isdigit():
         counts[1] = counts[0]
     keys = jax.random.split(KEY, 2)
     keep, grow = scores(shape, 1), scores(shape, 2)
 
-    @jax.jit
     def run(key, count):
         mask = pattern.select(key, None, count, jnp.ones(shape, bool))
         return pattern.exchange(key, mask, keep, count // 2, grow, count)
 
     lanes = jax.jit(jax.vmap(run))(keys, counts)
     for key, count, lane in zip(keys, counts, lanes, strict=True):
-        assert np.array_equal(lane, run(key, count)) and lane.sum() == count
+        assert np.array_equal(lane, run(key, int(count))) and lane.sum() == count
 
 
 @pytest.mark.parametrize("name, shape, asked", CASES)
 def test_selection_within_a_mask_prunes(name, shape, asked):
-    pattern = by_name(name)
+    pattern = compiled(name)
     if name[0].isdigit():  # N:M has one count only: prune all entries to it
         first = jnp.ones(shape, bool)
     else:
         many = pattern.reach(shape, int(np.prod(shape) * 0.9))
-        first = jax.jit(pattern.select)(KEY, None, many, jnp.ones(shape, bool))
+        first = pattern.select(KEY, None, many, jnp.ones(shape, bool))
     few = pattern.reach(shape, asked)
-    found = jax.jit(pattern.select)(KEY, scores(shape, 3), few, first)
+    found = pattern.select(KEY, scores(shape, 3), few, first)
     assert not (found & ~first).any() and allowed(name, np.asarray(found))
     if not name.startswith("block"):  # edges may have too few blocks left
         assert found.sum() == few
