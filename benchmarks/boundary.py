@@ -1,7 +1,7 @@
 """Does `boundary` find the grid's classes with fewer trainings; how often wrong ones?
 
     python benchmarks/boundary.py [--repeats=200]
-    python benchmarks/boundary.py --workdir=DIR [--seeds=5,10]
+    python benchmarks/boundary.py --workdir=DIR [--seeds=5,10] [--orders=20]
 
 Without a workdir, in simulated worlds whose classes are known: 12 structures at 5
 budgets with at most 10 seeds. A map is wrong when any class that is announced at any
@@ -11,27 +11,29 @@ of `boundary` says, and "grid" one on all trials: every budget at 95 %, on test.
 
 With the workdir of a finished grid, what `boundary` would have trained of it and which
 classes it would have found, from the journals: a trial has the same bits whatever
-strategy asks for it. With fewer seeds the grid is that of the first ones.
+strategy asks for it. With fewer seeds the grid is that of the first ones; with orders,
+seeds also come in that many random orders.
 """
 
 import argparse
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from sparse_search import records
-from sparse_search.analysis import classes, stats
+from sparse_search.analysis import classes
 from sparse_search.analysis.cells import sparse_cells
 from sparse_search.analysis.effects import effects, summarise
+from sparse_search.analysis.looks import levels
 from sparse_search.analysis.table import read_trials
 from sparse_search.config import freeze
 from sparse_search.search.driver import read_history
 from sparse_search.search.space import population
 from sparse_search.search.strategies.base import Problem, is_reference
-from sparse_search.search.strategies.boundary import look_sizes, replay
+from sparse_search.search.strategies.boundary import Look, look_sizes, replay
 from sparse_search.testing.strategies import problem
 from sparse_search.testing.worlds import World, contradicts, draw, truths
 from sparse_search.train.single import load_dataset
@@ -58,9 +60,7 @@ WORLDS = {
         (0.04, 0.03, 0.02, 0.01, 0.005), (0.01,) * 2 + (0.02,) * 3
     ),
 }
-LOOKS = look_sizes(10)
-ONE_LOOK = 1 - (1 - stats.CONFIDENCE) / BUDGETS
-RULES = {"boundary": None, "naive": [ONE_LOOK] * len(LOOKS)}
+RULES = {"boundary": levels, "naive": lambda sizes, error: [error] * len(sizes)}
 
 
 def _classes(
@@ -93,8 +93,8 @@ def _simulated(what: tuple[World, int]) -> dict[str, tuple[list[str], float]]:
     world, repeat = what
     history, test = draw(world, SPACE, np.random.default_rng(repeat))
     found = {}
-    for rule, confidences in RULES.items():
-        _, looks = replay(SPACE, history, confidences=confidences)
+    for rule, of_looks in RULES.items():
+        _, looks = replay(SPACE, history, levels=of_looks)
         trained = set(looks[-1].trials)
         part = len(trained) / len(SPACE.trials)
         found[rule] = list(looks[-1].classes.values()), part
@@ -107,7 +107,7 @@ def _simulated(what: tuple[World, int]) -> dict[str, tuple[list[str], float]]:
 
 def simulate(repeats: int) -> None:
     """Print how often maps are wrong, and what they cost."""
-    print(f"looks at {LOOKS} seeds; {repeats} maps a world")
+    print(f"looks at {look_sizes(10)} seeds; {repeats} maps a world")
     print("wrong maps (wrong budgets), decided budgets, part of the grid's trials")
     with multiprocessing.Pool(len(os.sched_getaffinity(0))) as pool:
         for name, world in WORLDS.items():
@@ -131,45 +131,82 @@ def simulate(repeats: int) -> None:
                 )
 
 
-def replayed(workdir: Path, seeds: int) -> None:
-    """Print what boundary would have done in place of a grid of some seeds."""
-    config = freeze(records.read_config(workdir)["config"])
-    every = population(config, load_dataset(config)).trials
-    first = list(dict.fromkeys(trial.seed for trial in every))[: seeds or None]
-    grid = [trial for trial in every if trial.seed in first]
-    rounds = config.steps // config.sparsity.rewire_every
-    history = read_history(workdir, (), rounds)
-    test = {
-        name: None if record["status"] == "diverged" else record["test_accuracy"]
-        for name, record in records.read_trials(workdir).items()
-    }
-    asks, looks = replay(Problem(tuple(grid), rounds), history)
-    if asks:
-        raise SystemExit(
-            f"{workdir} has no result of {len(asks)} trials, {asks[0].trial.name} "
-            "the first of them; it takes a finished grid."
-        )
+class Grid:
+    """The trials of a finished grid, and what came of them."""
+
+    def __init__(self, workdir: Path):
+        """Reads the journals."""
+        config = freeze(records.read_config(workdir)["config"])
+        self.trials = population(config, load_dataset(config)).trials
+        self.seeds = list(dict.fromkeys(trial.seed for trial in self.trials))
+        self.rounds = config.steps // config.sparsity.rewire_every
+        self._history = read_history(workdir, (), self.rounds)
+        found = records.read_trials(workdir)
+        missing = sum(trial.name not in found for trial in self.trials)
+        if missing:
+            raise SystemExit(f"{workdir} is no finished grid: {missing} trials lack.")
+        self.test = {
+            name: None if record["status"] == "diverged" else record["test_accuracy"]
+            for name, record in found.items()
+        }
+
+    def valid(self, name: str) -> float | None:
+        """The validation accuracy of a trial."""
+        return self._history[name].accuracy
+
+    def boundary(self, seeds: Sequence[int]) -> tuple[list[Trial], list[Look]]:
+        """The grid of some seeds, and the looks of boundary at it."""
+        order = {seed: i for i, seed in enumerate(seeds)}
+        grid = [trial for trial in self.trials if trial.seed in order]
+        grid.sort(key=lambda trial: order[trial.seed])
+        asks, looks = replay(Problem(tuple(grid), self.rounds), self._history)
+        assert not asks
+        return grid, looks
+
+
+def print_replay(grid: Grid, seeds: Sequence[int]) -> None:
+    """What boundary would have done in place of a grid."""
+    every, looks = grid.boundary(seeds)
     trained = set(looks[-1].trials)
-    some = [trial for trial in grid if trial.name in trained]
-    on_valid = lambda name: history[name].accuracy  # noqa: E731
+    some = [trial for trial in every if trial.name in trained]
     columns = {
-        "grid, validation": _classes(grid, on_valid),
+        "grid, validation": _classes(every, grid.valid),
         "boundary": list(looks[-1].classes.values()),
-        "grid, test": _classes(grid, test.get),
-        "boundary's report": _classes(some, test.get),
+        "grid, test": _classes(every, grid.test.get),
+        "boundary's report": _classes(some, grid.test.get),
     }
-    print(f"\n{len(first)} seeds, looks at {look_sizes(len(first))}")
+    print(f"\n{len(seeds)} seeds, looks at {look_sizes(len(seeds))}")
     print(f"{'weights':>10}  " + "".join(f"{name:21}" for name in columns))
     for b, nnz in enumerate(looks[-1].classes):
         row = "".join(f"{column[b]:21}" for column in columns.values())
         print(f"{nnz:10,}  {row}")
     for kind, reference in (("sparse", False), ("small dense", True)):
-        counts = [sum(is_reference(t) == reference for t in ts) for ts in (some, grid)]
+        counts = [sum(is_reference(t) == reference for t in ts) for ts in (some, every)]
         print(f"{kind}: {counts[0]} of {counts[1]} trials")
-    part = len(some) / len(grid)
-    print(f"all: {len(some)} of {len(grid)} trials, {part:.0%}, at {len(looks)} looks")
+    part = len(some) / len(every)
+    print(f"all: {len(some)} of {len(every)} trials, {part:.0%}")
     for look in looks:
         print(f"  {len(look.trials)}: {', '.join(look.classes.values())}")
+
+
+def print_orders(grid: Grid, seeds: Sequence[int], orders: int) -> None:
+    """How much of that hangs on the order of the seeds."""
+    rng = np.random.default_rng(0)
+    parts, pairs = [], []
+    for _ in range(orders):
+        every, looks = grid.boundary(rng.permutation(seeds).tolist())
+        parts.append(len(looks[-1].trials) / len(every))
+        pairs += zip(
+            looks[-1].classes.values(), _classes(every, grid.valid), strict=True
+        )
+    decided = [(ours, grids) for ours, grids in pairs if grids != classes.UNDETERMINED]
+    same = np.mean([ours == grids for ours, grids in decided])
+    lost = np.mean([ours == classes.UNDETERMINED for ours, _ in decided])
+    print(
+        f"{len(seeds)} seeds in {orders} random orders: {np.mean(parts):.0%} of the "
+        f"trials ({min(parts):.0%} to {max(parts):.0%}); of the classes of the grid "
+        f"on validation {same:.0%} are found, {lost:.0%} are left undetermined"
+    )
 
 
 def main() -> None:
@@ -177,12 +214,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--workdir", type=Path)
+    parser.add_argument("--orders", type=int, default=0)
     parser.add_argument("--seeds", default="0", help="of the grid; 0 for all")
     args = parser.parse_args()
     if args.workdir is None:
         return simulate(args.repeats)
-    for seeds in args.seeds.split(","):
-        replayed(args.workdir, int(seeds))
+    grid = Grid(args.workdir)
+    for number in map(int, args.seeds.split(",")):
+        seeds = grid.seeds[: number or None]
+        print_replay(grid, seeds)
+        if args.orders:
+            print_orders(grid, seeds, args.orders)
 
 
 if __name__ == "__main__":

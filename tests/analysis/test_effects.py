@@ -61,6 +61,13 @@ def test_a_shift_of_all_structures_by_seed_widens_the_weight_effect():
     assert shifted.slope_variance > 5 * steady.slope_variance
 
 
+def test_more_confidence_widens_every_interval():
+    for summary in summaries(table(np.random.default_rng(0))):
+        for narrow, wide in zip(effects(summary), effects(summary, 0.999), strict=True):
+            assert wide.value == narrow.value
+            assert wide.low < narrow.low and narrow.high < wide.high
+
+
 def test_structures_not_sampled_have_wider_intervals():
     for summary in summaries(table(np.random.default_rng(0))):
         for wide, narrow in zip(random_effects(summary), effects(summary), strict=True):

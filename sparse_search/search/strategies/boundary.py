@@ -9,15 +9,16 @@ closed, whatever comes later. One that is balanced or saturated stays open as lo
 more seeds may well make it one of these.
 
 Looking until a class shows finds classes that are not there. So the error of one look,
-5 %, is shared out among all budgets and all looks that there may be, in proportion to
-the seeds that a look adds (the spending function α t of Lan and DeMets 1983, Biometrika
-70; summed by Bonferroni's inequality, which holds however looks depend on each other,
-where theirs gain some width from a joint distribution). What the inequality does not
-cover is that where seeds go depends on what was seen; `benchmarks/boundary.py`
-simulates the whole.
+5 %, is shared out over all looks that there may be (`analysis.looks`; Lan and DeMets
+1983), and over the budgets that are neither weight- nor structure-dominated yet (Holm
+1979, as in group sequential trials of several hypotheses: Maurer and Bretz 2013,
+Statistics in Biopharmaceutical Research 5): it bounds the probability that a map has
+any wrong class. Theory does not cover that where seeds go depends on what was seen, nor
+the small-sample intervals; `benchmarks/boundary.py` simulates the whole.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ import numpy as np
 from sparse_search.analysis import classes, stats
 from sparse_search.analysis.cells import sparse_cells
 from sparse_search.analysis.effects import Summary, effects, neighbours, summarise
+from sparse_search.analysis.looks import levels as levels_of_looks
 from sparse_search.analysis.table import merge_budgets, read_trials
 from sparse_search.search.strategies.base import (
     Ask,
@@ -45,6 +47,7 @@ _FINAL = (classes.WEIGHT, classes.STRUCTURE)
 # in one of ten cases it is beyond.
 _PLAUSIBLE = 0.8
 
+Levels = Callable[[tuple[int, ...], float], Sequence[float]]
 Cell = tuple[int, str]
 """A budget's index and a structure."""
 
@@ -78,7 +81,7 @@ def replay(
     problem: Problem,
     history: History,
     limit: int = 0,
-    confidences: Sequence[float] | None = None,
+    levels: Levels = levels_of_looks,
 ) -> tuple[list[Ask], list[Look]]:
     """Repeat a search from its history: what it asks next, and its looks until then.
 
@@ -88,17 +91,18 @@ def replay(
         problem: the space.
         history: what is known of it.
         limit: see `boundary`.
-        confidences: of the looks; by default those that make up for their number.
+        levels: the level of every look, of their numbers of seeds and the error of
+            all together.
     """
     space = _Space(problem)
     sizes = look_sizes(space.seeds)
-    confidences = confidences or spent(sizes, len(space.budgets))
     named = dict.fromkeys(range(len(space.budgets)), classes.UNDETERMINED)
+    closed: set[int] = set()
     open_: list[tuple[float, int, set[Cell]]] = []
     asked: dict[str, Trial] = {}
     have = dict.fromkeys(space.cells, 0)
     looks: list[Look] = []
-    for look, (size, confidence) in enumerate(zip(sizes, confidences, strict=True)):
+    for look, size in enumerate(sizes):
         if look == 0:
             wanted = [set(space.cells)]
             new = space.reference(size)
@@ -113,56 +117,58 @@ def replay(
         if missing := whole(problem, list(asked.values()), history):
             return missing, looks
         summaries = space.summaries(asked, history)
+        # Those that closed as balanced or saturated keep their part of the error.
+        sharing = sum(name not in _FINAL for name in named.values())
+        error = (1 - stats.CONFIDENCE) / sharing
+        at = dict(zip(sizes, levels(sizes, error), strict=True))
         for b, s in summaries.items():
-            name = _class(s, confidence)
-            if named[b] not in _FINAL and name != classes.UNDETERMINED:
+            if b in closed:
+                continue
+            name = _class(s, at[size])
+            if name != classes.UNDETERMINED:
                 named[b] = name
         of_budget = {int(space.budgets[b]): name for b, name in named.items()}
         looks.append(Look(list(asked), of_budget))
-        left = dict(zip(sizes[look + 1 :], confidences[look + 1 :], strict=True))
-        forecast = _Forecast(left)
+        forecast = _Forecast({n: level for n, level in at.items() if n > size})
+        closed = {
+            b for b in named if not forecast.may_change(summaries.get(b), named[b])
+        }
         open_ = [
             forecast.cheapest(space, have, b, s, named[b])
             for b, s in summaries.items()
-            if forecast.may_change(s, named[b])
+            if b not in closed
         ]
         if not open_ or len(asked) == limit:
             break
     return [], looks
 
 
-def look_sizes(seeds: int) -> list[int]:
+def look_sizes(seeds: int) -> tuple[int, ...]:
     """The numbers of seeds at which it is looked, of at most `seeds`."""
     sizes = [min(FIRST, seeds)]
     while sizes[-1] < seeds:
         sizes.append(min(sizes[-1] + max(sizes[-1] // _PART, 1), seeds))
-    return sizes
+    return tuple(sizes)
 
 
-def spent(sizes: Sequence[int], budgets: int) -> list[float]:
-    """The confidence of every look, so that all of them err together as one may."""
-    shares = np.diff([0, *sizes]) / sizes[-1] / budgets
-    return (1 - (1 - stats.CONFIDENCE) * shares).tolist()
-
-
-def _class(s: Summary, confidence: float) -> str:
-    # The confidence is corrected for the number of budgets already; no Holm here.
-    significant = s.p < 1 - confidence
-    return classes.classify(effects(s, confidence), s.seed_sd, significant)
+def _class(s: Summary, level: float) -> str:
+    return classes.classify(effects(s, 1 - level), s.seed_sd, s.p < level)
 
 
 class _Forecast(NamedTuple):
     """What more seeds would do, were the estimates the truth.
 
     Attributes:
-        looks: the confidence of those that are left, by their numbers of seeds.
+        looks: the levels of those that are left, by their numbers of seeds.
     """
 
     looks: dict[int, float]
 
-    def may_change(self, s: Summary, name: str) -> bool:
+    def may_change(self, s: Summary | None, name: str) -> bool:
         """Whether a budget is open: more seeds may give it another class."""
-        if name in _FINAL or not self.looks or s.structures < 2 or np.isnan(s.slope):
+        if s is None or s.structures < 2 or np.isnan(s.slope):
+            return False  # there is nothing to compare
+        if name in _FINAL or not self.looks:
             return False
         last = max(self.looks)
         return name == classes.UNDETERMINED or any(
@@ -197,9 +203,10 @@ class _Forecast(NamedTuple):
             new = self._name(s, size, seeds, size if slope else s.slope_seeds)
             return new not in (name, classes.UNDETERMINED)
 
-        if not changes(max(self.looks)):
+        sizes = list(self.looks)
+        if not changes(sizes[-1]):
             return None
-        return next(size for size in self.looks if changes(size))
+        return sizes[bisect_left(sizes, True, key=changes)]
 
     def _name(self, s: Summary, look: int, seeds: int, slope_seeds: int) -> str:
         return _class(classes.with_seeds(s, seeds, slope_seeds), self.looks[look])
