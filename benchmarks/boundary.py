@@ -53,9 +53,6 @@ WORLDS = {
     "R = 1, small": World(0.01, 0.01),
     "R = 1, small, shifts": World(0.01, 0.01, shift=0.01),
     "R = 1, small, heavy tails": World(0.01, 0.01, heavy=True),
-    "R = 1, at one seed SD": World(0.01, 0.01, block=0.0),
-    "R = 2": World(0.02, 0.01),
-    "R = 1/2": World(0.01, 0.02),
     "R from 4 to 1/4": World(
         (0.04, 0.03, 0.02, 0.01, 0.005), (0.01,) * 2 + (0.02,) * 3
     ),
