@@ -14,7 +14,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +208,13 @@ def read_skipped(workdir: Path) -> list[dict[str, str]]:
     """The name and the reason of every combination that a search leaves out."""
     file = workdir / "skipped.json"
     return json.loads(file.read_text()) if file.exists() else []
+
+
+def describe_skipped(found: Sequence[Mapping[str, str]]) -> list[str]:
+    """What `read_skipped` gives, in lines for people."""
+    count = f"{len(found)} combination{' is' if len(found) == 1 else 's are'} skipped"
+    reasons = [f"  {one['name']}: {one['reason']}" for one in found]
+    return [f"{count}:" if found else f"{count}.", *reasons]
 
 
 class Tail:

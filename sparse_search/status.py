@@ -17,9 +17,7 @@ def skipped(workdir: Path) -> list[str]:
     """
     if records.read_config(workdir).get("command") != "search":
         raise UserError(f"{workdir} is no workdir of a search; nothing is skipped.")
-    found = records.read_skipped(workdir)
-    lines = [f"{len(found)} combinations are skipped" + (":" if found else ".")]
-    return lines + [f"  {one['name']}: {one['reason']}" for one in found]
+    return records.describe_skipped(records.read_skipped(workdir))
 
 
 def status(workdir: Path) -> list[str]:

@@ -5,6 +5,7 @@ import time
 import jax
 import jax.numpy as jnp
 
+from sparse_search import records
 from sparse_search.config import Config
 from sparse_search.search import executors
 from sparse_search.search.driver import Plan
@@ -20,10 +21,8 @@ def describe(todo: Plan) -> list[str]:
     for group, members in todo.groups.items():
         lines.append(f"  {group}: {len(members)} trials")
         lines.extend(f"    {trial.name}" for trial in members)
-    skipped = todo.population.skipped
-    lines.append(f"{len(skipped)} combinations are skipped" + (":" if skipped else "."))
-    lines.extend(f"  {one.name}: {one.reason}" for one in skipped)
-    return lines
+    skipped = [one._asdict() for one in todo.population.skipped]
+    return lines + records.describe_skipped(skipped)
 
 
 def _work(trial: Trial) -> int:
