@@ -461,13 +461,24 @@ def fingerprint(config: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()[:16]
 
 
+def _with_new_fields(old: dict[str, Any], default: Any) -> dict[str, Any]:
+    whole = dict(old)
+    for name in _types(type(default)):
+        value = getattr(default, name)
+        if dataclasses.is_dataclass(value):
+            whole[name] = _with_new_fields(old.get(name, {}), value)
+        else:
+            whole.setdefault(name, json.loads(json.dumps(value)))
+    return whole
+
+
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """The fields in which a config may not continue the workdir of another one.
 
     Lists of budgets, structures and seeds may grow; how trials are run, watched and
-    kept may change; nothing else may.
+    kept may change; nothing else may. A field that there was not yet had its default.
     """
-    before, after = flatten(old), flatten(new)
+    before, after = flatten(_with_new_fields(old, Config())), flatten(new)
     out = []
     for name in sorted(before.keys() | after.keys()):
         was, now = before.get(name), after.get(name)

@@ -283,6 +283,18 @@ def test_what_lies_beside_the_config_can_be_imported(tmp_path):
 # Overrides.
 
 
+def test_a_workdir_from_before_there_was_a_field():
+    old = to_dict(freeze({}))
+    del old["devices"]
+    assert not differences(old, to_dict(freeze({})))
+    (line,) = differences(old, to_dict(freeze({"devices": 2})))
+    assert line == "config.devices: 1 there, 2 here"
+    # An option that was not given is not its default.
+    old["optimizer"]["options"] = {}
+    (line,) = differences(old, to_dict(freeze({})))
+    assert line == "config.optimizer.options.momentum: None there, 0.9 here"
+
+
 def test_options_of_an_executor_have_any_names(plain):
     given = "executor_options={'address': '1.2.3.4:6379', 'num_cpus': 2}"
     config = load_config(plain, [given, "executor_options.num_cpus=3"])
