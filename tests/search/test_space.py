@@ -16,6 +16,7 @@ from sparse_search.search import groups, space
 from sparse_search.search.worker import Worker
 from sparse_search.train import costs, representation
 from sparse_search.train.lanes import Group, Loaded
+from sparse_search.train.sharding import placement
 from sparse_search.train.trials import algorithm_of, single_trial
 
 
@@ -228,7 +229,7 @@ def check_bytes(loaded, sparsity, name, kept):
     dataset = loaded.dataset
     trial = representation.resolve(config, dataset, single_trial(config, dataset))
     assert bool(trial.rooms) == (kept == "compressed")
-    state = Group(config, trial, loaded).shapes([trial]).train
+    state = Group(config, trial, loaded).shapes([trial], placement(1, 1)).train
     carried = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(state))
     assert carried - 100 <= costs.state_bytes(config, dataset, trial) <= carried
 

@@ -193,5 +193,5 @@ def test_what_began_on_more_devices_is_not_continued_on_fewer():
 def test_several_devices_are_for_one_process():
     given = {"devices": 8, "executor": "processes"}
     with pytest.raises(UserError, match="one process that trains on all of them"):
-        executors.workers(freeze(given), on_cpu=True)
-    assert executors.workers(freeze({"devices": 8}), on_cpu=True) == 1
+        executors.check(freeze(given))
+    assert executors.workers(freeze({"devices": 8}), devices=8, on_cpu=True) == 1
