@@ -39,11 +39,12 @@ class Processes:
     """Spawned workers; the next job of one that has died begins a new one."""
 
     def __init__(self, config: Config, workdir: Path, workers: int, on_cpu: bool):
-        """Processes start with their first job."""
+        """Processes start with the first job."""
         self._config, self._workdir = config, workdir
         self.workers, self._on_cpu = workers, on_cpu
         self._context = multiprocessing.get_context("spawn")
         self._hands: dict[int, _Hand] = {}
+        self._lock = threading.Lock()
         self._killed: dict[int, str] = {}
 
     def submit(self, worker: int, job: Job) -> Future:
@@ -57,7 +58,7 @@ class Processes:
 
     def _serve(self, worker: int, job: Job, future: Future) -> None:
         try:
-            hand = self._hands.get(worker) or self._begin(worker)
+            hand = self._hand(worker)
             try:
                 hand.line.send(job)
                 result, error = hand.line.recv()
@@ -68,6 +69,14 @@ class Processes:
             future.set_result(result)
         except BaseException as error:
             future.set_exception(error)
+
+    def _hand(self, worker: int) -> _Hand:
+        with self._lock:
+            # With the first job all begin, so that they are ready for the others.
+            for number in (worker,) if self._hands else range(self.workers):
+                if number not in self._hands:
+                    self._hands[number] = self._begin(number)
+            return self._hands[worker]
 
     def _begin(self, worker: int) -> _Hand:
         # Workers inherit from this thread that Ctrl-C is not theirs to answer.
@@ -89,8 +98,7 @@ class Processes:
         )
         process.start()
         theirs.close()
-        self._hands[worker] = _Hand(process, ours)
-        return self._hands[worker]
+        return _Hand(process, ours)
 
     def _buried(self, worker: int, hand: _Hand) -> WorkerDied:
         hand.process.join()
