@@ -28,7 +28,7 @@ build < train < search < cli < __main__
 masks < costs < train
 records < analysis < report < cli
 records < train
-records < progress < status < cli
+analysis < standing < progress < status < cli
 train < status
 train < notebook
 search < testing
@@ -168,7 +168,7 @@ JAX_FREE = [
 ]
 JAX_FREE += ["sparse_search", "sparse_search.cli", "sparse_search.config"]
 JAX_FREE += ["sparse_search.notebook", "sparse_search.progress"]
-JAX_FREE += ["sparse_search.status"]
+JAX_FREE += ["sparse_search.status", "sparse_search.standing"]
 
 
 @pytest.mark.parametrize("module", JAX_FREE)

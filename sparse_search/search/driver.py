@@ -142,6 +142,7 @@ def search(
         failed: set[str] = set()
         todo = questions(workdir, failed)
         write_skipped(workdir, todo.population)
+        write_asked(workdir, todo.asks)
         if not todo.asks:
             return todo
         environment.prepare()
@@ -158,6 +159,7 @@ def search(
                 _carry_out(executor, config, workdir, todo, should_stop, watch)
                 failed |= {r["trial"] for r in fresh.new() if r["status"] == "failed"}
                 todo = questions(workdir, failed)
+                write_asked(workdir, todo.asks)
         finally:
             executor.close()
         if records.read_finished(workdir) >= {t.name for t in todo.population.trials}:
@@ -285,3 +287,9 @@ def write_skipped(workdir: Path, found: Population) -> None:
     """Keep what the space leaves out, and why, for `status --skipped`."""
     skipped = [one._asdict() for one in found.skipped]
     workdirs.write_json(workdir / "skipped.json", skipped)
+
+
+def write_asked(workdir: Path, asks: list[Ask]) -> None:
+    """Keep what is being trained, for whoever watches: budget and rounds by trial."""
+    asked = {ask.trial.name: (ask.trial.budget, ask.rounds) for ask in asks}
+    workdirs.write_json(workdir / "asked.json", asked)

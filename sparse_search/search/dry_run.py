@@ -12,7 +12,7 @@ from sparse_search.train.trials import Trial
 
 
 def describe(todo: Plan) -> list[str]:
-    """The trials by group, and what is skipped and why, a line each."""
+    """The trials by group, a line each."""
     lines = [
         f"{len(todo.population.trials)} trials, {len(todo.pending)} of them to train, "
         f"in {len(todo.groups)} groups (one compilation each):"
@@ -20,9 +20,6 @@ def describe(todo: Plan) -> list[str]:
     for group, members in todo.groups.items():
         lines.append(f"  {group}: {len(members)} trials")
         lines.extend(f"    {trial.name}" for trial in members)
-    skipped = todo.population.skipped
-    lines.append(f"{len(skipped)} combinations are skipped" + (":" if skipped else "."))
-    lines.extend(f"  {one.name}: {one.reason}" for one in skipped)
     return lines
 
 

@@ -240,7 +240,7 @@ def test_methods_by_name_and_combinations_that_cannot_work(tmp_path):
     reason = "The method 'rigl' keeps the number of every layer"
     assert reason in out
     out = ok("status", workdir, "--skipped")
-    assert "1 combinations are skipped:" in out and reason in out
+    assert "1 combination is skipped:" in out and reason in out
     with open(workdir / "report" / "curves.csv") as file:
         rows = [(r["method"], r["allocation"], r["nnz"]) for r in csv.DictReader(file)]
     pairs = [("rigl", "er"), ("snip", "er"), ("snip", "global")]
