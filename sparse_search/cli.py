@@ -201,6 +201,7 @@ def _search(
     environment.prepare()
     from sparse_search.progress import SearchProgress, duration
     from sparse_search.search import driver
+    from sparse_search.status import describe_skipped
 
     config = _config(arguments, overrides)
     if arguments.dry_run:
@@ -208,13 +209,14 @@ def _search(
 
         todo = driver.plan(config, arguments.workdir)
         print("\n".join(dry_run.describe(todo)))
+        print("\n".join(describe_skipped(todo.population.skipped)))
         seconds = dry_run.estimate(config, todo)
         print(f"Estimate: about {duration(seconds)} (within a factor of 2 or 3).")
         return
-    with SearchProgress(arguments.quiet) as watch:
+    with SearchProgress(arguments.quiet, arguments.workdir) as watch:
         todo = driver.search(config, arguments.workdir, should_stop=stop, watch=watch)
-    for one in todo.population.skipped:
-        print(f"Skipped {one.name}: {one.reason}.")
+    if skipped := todo.population.skipped:
+        print("\n".join(describe_skipped(skipped, most=5)))
     _report_on(arguments.workdir, None)
     failed = [
         record["reason"]

@@ -14,7 +14,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,20 @@ def open_journal(path: Path) -> Iterator[Journal]:
         journal.close()
 
 
+def read_lines(path: Path, start: int = 0) -> tuple[list[bytes], int]:
+    """The whole lines of a journal from a byte on, and the byte behind them.
+
+    Lines are only ever appended, so that the next call can begin there.
+    """
+    if not path.exists():
+        return [], start
+    with open(path, "rb") as file:
+        file.seek(start)
+        data = file.read()
+    end = data.rfind(b"\n") + 1
+    return data[:end].splitlines(), start + end
+
+
 def read(path: Path) -> Iterator[Record]:
     """Yields the records of a journal in the order they were written.
 
@@ -210,11 +224,21 @@ def read_skipped(workdir: Path) -> list[dict[str, str]]:
     return json.loads(file.read_text()) if file.exists() else []
 
 
-def describe_skipped(found: Sequence[Mapping[str, str]]) -> list[str]:
-    """What `read_skipped` gives, in lines for people."""
-    count = f"{len(found)} combination{' is' if len(found) == 1 else 's are'} skipped"
-    reasons = [f"  {one['name']}: {one['reason']}" for one in found]
-    return [f"{count}:" if found else f"{count}.", *reasons]
+def read_asked(workdir: Path) -> dict[str, tuple[int, int]]:
+    """What a command is training: the budget and the rounds of every trial, by name.
+
+    Trials that ended before the strategy of a search last asked are not in it; of a
+    single run, all that is planned.
+    """
+    file = workdir / "asked.json"
+    if file.exists():
+        asked = json.loads(file.read_text())
+        return {name: (budget, rounds) for name, (budget, rounds) in asked.items()}
+    return {
+        name: (trial["budget"], chunk["rounds"])
+        for chunk in read_plan(workdir).values()
+        for name, trial in zip(chunk["names"], chunk["trials"], strict=True)
+    }
 
 
 class Tail:

@@ -29,7 +29,7 @@ masks < costs < train
 records < analysis < report < cli
 analysis < search
 records < train
-records < progress < status < cli
+analysis < standing < progress < status < cli
 train < status
 train < notebook
 search < testing
@@ -169,7 +169,7 @@ JAX_FREE = [
 ]
 JAX_FREE += ["sparse_search", "sparse_search.cli", "sparse_search.config"]
 JAX_FREE += ["sparse_search.notebook", "sparse_search.progress"]
-JAX_FREE += ["sparse_search.status"]
+JAX_FREE += ["sparse_search.status", "sparse_search.standing"]
 
 
 @pytest.mark.parametrize("module", JAX_FREE)

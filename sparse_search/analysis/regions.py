@@ -21,6 +21,7 @@ from sparse_search.analysis.cells import Cells, sparse_cells
 from sparse_search.analysis.effects import (
     Effects,
     Interval,
+    Summary,
     effects,
     random_effects,
     summarise,
@@ -74,7 +75,23 @@ def region_map(
     return _plain(result)
 
 
-def _map(cells: Cells, trials: Trials, curve: DenseCurve | None) -> dict[str, Any]:
+def first_classes(
+    rows: Iterable[Mapping[str, Any]], metric: str = "accuracy"
+) -> dict[int, str]:
+    """The class of every budget by its nnz, without all else that a map says of it.
+
+    Args:
+        rows: as for `region_map`.
+        metric: likewise.
+    """
+    cells = sparse_cells(read_trials(rows, metric))
+    *_, named = _classify(cells)
+    return dict(zip(map(int, cells.nnz), named, strict=True))
+
+
+def _classify(
+    cells: Cells,
+) -> tuple[list[Summary], list[Effects], np.ndarray, list[str]]:
     """Effects -> dominance -> class, for one set of structures."""
     summaries = summarise(cells)
     found = [effects(s) for s in summaries]
@@ -83,6 +100,12 @@ def _map(cells: Cells, trials: Trials, curve: DenseCurve | None) -> dict[str, An
         classes.classify(effect, s.seed_sd, bool(matters))
         for effect, s, matters in zip(found, summaries, significant, strict=True)
     ]
+    return summaries, found, significant, named
+
+
+def _map(cells: Cells, trials: Trials, curve: DenseCurve | None) -> dict[str, Any]:
+    """What is said of every budget, for one set of structures."""
+    summaries, found, significant, named = _classify(cells)
     reasons = fragile_because(cells, trials.metric, curve, found, significant, named)
     budgets = []
     for b, (s, effect) in enumerate(zip(summaries, found, strict=True)):

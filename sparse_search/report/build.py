@@ -58,6 +58,8 @@ def build_report(workdir: Path, out: Path | None = None) -> Summary:
             files.write_whole(out / f"{name}.{kind}", data)
     single = run.command == "train"
     sentences = content.run_verdict(run) if single else verdict(regions)
+    if run.left:
+        sentences = [f"So far: {run.so_far} have ended.", *sentences]
     page = content.report_page(run, lines, regions, sentences, pictures)
     files.write_whole(out / "index.html", page)
     return Summary(sentences, out / "index.html", run.counts)

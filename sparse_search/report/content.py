@@ -153,9 +153,8 @@ def compare_verdict(names: Sequence[str], runs: Sequence[Workdir]) -> list[str]:
         ends = dict.fromkeys((weights[0], weights[-1])) if weights else {}
         span = " to ".join(f"{end:,}" for end in ends)
         span = f" with {span} weights" if ends else ""
-        trials = f"{len(run.trials):,} trial{'s' if len(run.trials) != 1 else ''}"
         sentences.append(
-            f"{name}: {trials} of {structures} sparse "
+            f"{name}: {run.so_far} of {structures} sparse "
             f"structure{'s' if structures != 1 else ''}"
             f"{' and small dense' if len(sparse) < len(run.trials) else ''}{span}."
         )

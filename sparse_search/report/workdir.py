@@ -17,6 +17,7 @@ class Workdir(NamedTuple):
         task: the data set, e.g. "digits".
         trials: the last record of every finished trial, sorted by `row_order`.
         rounds: of a single run, the last record of every round, in order.
+        left: how many trials are being trained, or will be, and have not ended.
     """
 
     path: Path
@@ -24,6 +25,14 @@ class Workdir(NamedTuple):
     task: str
     trials: list[records.Record]
     rounds: list[records.Record]
+    left: int
+
+    @property
+    def so_far(self) -> str:
+        """How many trials have ended, in words."""
+        ended = len(self.trials)
+        number = f"{ended:,} of {ended + self.left:,}" if self.left else f"{ended:,}"
+        return f"{number} trial{'' if ended + self.left == 1 else 's'}"
 
     @property
     def name(self) -> str:
@@ -60,7 +69,8 @@ def read(path: Path) -> Workdir:
     if not trials:
         raise UserError(
             f"{path} has no finished trial yet ({path / 'trials.jsonl'} is missing or "
-            "empty); repeat the command that made it, which continues where it stopped."
+            "empty); wait for the first, or repeat the command that made it, which "
+            "continues where it stopped."
         )
     tasks = sorted({str(row.get("task")) for row in trials})
     if len(tasks) > 1:
@@ -71,6 +81,12 @@ def read(path: Path) -> Workdir:
     command = str(config.get("command", "search"))
     # A search has a line for every round of thousands of trials, and shows none.
     rounds = records.read_rounds(path) if command == "train" else {}
+    left = records.read_asked(path).keys() - {row["trial"] for row in trials}
     return Workdir(
-        path, command, tasks[0], trials, [rounds[key] for key in sorted(rounds)]
+        path,
+        command,
+        tasks[0],
+        trials,
+        [rounds[key] for key in sorted(rounds)],
+        len(left),
     )

@@ -118,6 +118,7 @@ def search(
         journals = Journals(workdir, questions.rounds)
         todo = questions.next(journals.history())
         write_skipped(workdir, todo.population)
+        write_asked(workdir, todo.asks)
         if not todo.asks:
             return todo
         environment.prepare()
@@ -139,6 +140,7 @@ def search(
                 last = todo
                 _carry_out(this, todo, watch)
                 todo = questions.next(journals.history())
+                write_asked(workdir, todo.asks)
         finally:
             executor.close()
         if journals.ended >= {trial.name for trial in todo.population.trials}:
@@ -230,3 +232,9 @@ def write_skipped(workdir: Path, found: Population) -> None:
     """Keep what the space leaves out, and why, for `status --skipped`."""
     skipped = [one._asdict() for one in found.skipped]
     workdirs.write_json(workdir / "skipped.json", skipped)
+
+
+def write_asked(workdir: Path, asks: list[Ask]) -> None:
+    """Keep what is being trained, for whoever watches: budget and rounds by trial."""
+    asked = {ask.trial.name: (ask.trial.budget, ask.rounds) for ask in asks}
+    workdirs.write_json(workdir / "asked.json", asked)

@@ -5,7 +5,6 @@ import time
 import jax
 import jax.numpy as jnp
 
-from sparse_search import records
 from sparse_search.config import Config
 from sparse_search.search import executors
 from sparse_search.search.driver import Plan
@@ -13,7 +12,7 @@ from sparse_search.train.trials import Trial
 
 
 def describe(todo: Plan) -> list[str]:
-    """The trials by group, and what is skipped and why, a line each."""
+    """The trials by group, a line each."""
     lines = [
         f"{len(todo.population.trials)} trials, {len(todo.pending)} of them to train, "
         f"in {len(todo.groups)} groups (one compilation each):"
@@ -21,8 +20,7 @@ def describe(todo: Plan) -> list[str]:
     for group, members in todo.groups.items():
         lines.append(f"  {group}: {len(members)} trials")
         lines.extend(f"    {trial.name}" for trial in members)
-    skipped = [one._asdict() for one in todo.population.skipped]
-    return lines + records.describe_skipped(skipped)
+    return lines
 
 
 def _work(trial: Trial) -> int:

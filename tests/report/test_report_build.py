@@ -283,3 +283,20 @@ def test_output_that_cannot_be_written(digits, tmp_path, monkeypatch):
         build_report(digits[0], tmp_path)
     assert (tmp_path / "curves.csv").read_text() == "old"
     assert {file.name for file in tmp_path.iterdir()} == {"file", "curves.csv"}
+
+
+def test_a_search_that_is_not_done_says_so(tmp_path):
+    trials = workdirs.realistic_trials()
+    path = workdirs.write_workdir(tmp_path / "run", trials[:100])
+    asked = {row["trial"]: (row["budget"], 12) for row in trials}
+    (path / "asked.json").write_text(json.dumps(asked))
+    summary = build_report(path)
+    assert summary.verdict[0] == "So far: 100 of 201 trials have ended."
+    assert summary.verdict[0] in summary.page.read_text()
+    others = workdirs.write_workdir(tmp_path / "other", trials)
+    both = compare([path, others], tmp_path / "both").verdict
+    assert both[0].startswith("run: 100 of 201 trials of")
+    assert both[1].startswith("other: 201 trials of")
+    # A strategy that has nothing more to ask is done, whatever was planned.
+    (path / "asked.json").write_text("{}")
+    assert "So far" not in build_report(path).verdict[0]

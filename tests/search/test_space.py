@@ -1,22 +1,21 @@
 """The space: its dimensions, what follows from a budget, and what is left out."""
 
 import dataclasses
-import json
 import math
 
 import jax
 import pytest
-from commands import CONFIGS, ok
 
-from sparse_search import records
+from sparse_search import records, run_search
 from sparse_search.config import freeze
 from sparse_search.data import digits
 from sparse_search.errors import UserError
 from sparse_search.search import groups, space
 from sparse_search.search.worker import Worker
-from sparse_search.train import costs, representation
+from sparse_search.train import costs, representation, results
 from sparse_search.train.lanes import Group, Loaded
 from sparse_search.train.sharding import placement
+from sparse_search.train.single import from_search
 from sparse_search.train.trials import algorithm_of, single_trial
 
 
@@ -250,38 +249,37 @@ def test_memory_above_a_cap_is_left_out(dataset):
 
 # In a workdir.
 
-ARGUMENTS = (
-    f"--config={CONFIGS / 'digits_map.py'}:smoke",
-    "--config.space.methods=('set',)",
-    "--config.space.seeds=(0,)",
-    "--config.space.small_dense.depths=()",
-    "--config.executor=local",
-)
-
 
 def test_a_search_over_patterns_and_densities(tmp_path):
-    workdir = tmp_path / "map"
-    dims = (
-        "--config.space.budgets=None",
-        "--config.space.densities=(0.06,)",
-        "--config.lanes=1",
+    axes = {
+        "budgets": None,
+        "densities": (0.06,),
+        "patterns": ("fan_in", "unstructured"),
+        "methods": ("static",),
+        "widths": (32,),
+        "seeds": (0,),
+    }
+    config = freeze(
+        {
+            "space": axes,
+            "steps": 10,
+            "batch_size": 16,
+            "sparsity": {"rewire_every": 10},
+            "executor": "local",
+            "lanes": 1,
+        }
     )
-    first = "--config.space.patterns=('fan_in',)"
-    both = "--config.space.patterns=('fan_in','unstructured')"
-    ok("search", *ARGUMENTS, *dims, first, f"--workdir={workdir}")
-    ok("search", *ARGUMENTS, *dims, both, f"--workdir={workdir}")  # lists may grow
-    trials = records.read_trials(workdir)
-    one, other = (trials[name] for name in trials)
+    run_search(config, tmp_path)
+    one, other = records.read_trials(tmp_path).values()
     assert (one["pattern"], other["pattern"]) == ("fan_in", "unstructured")
     assert other["nnz"] == other["budget"] == one["budget"] == round(0.06 * 25856)
-    assert one["nnz"] <= one["budget"] and one["status"] == other["status"] == "done"
-    # Repeated by itself, with the pattern that the trial had.
-    again = tmp_path / "again"
-    ok("train", f"--from={workdir}:{one['trial']}", f"--workdir={again}")
-    (same,) = records.read_trials(again).values()
-    assert same["test_loss"] == one["test_loss"]
-    config = json.loads((again / "config.json").read_text())["config"]
-    assert config["sparsity"]["pattern"] == "fan_in"
+    assert one["nnz"] < one["budget"] and one["status"] == other["status"]
+    # Masks have the pattern of their trial, and so has what repeats it.
+    _, masks = results.load(tmp_path / "results" / f"{one['trial']}.npz")
+    for mask in masks.values():
+        assert len(set(mask.sum(axis=0).tolist())) == 1
+    again, trial = from_search(tmp_path, one["trial"])
+    assert again.sparsity.pattern == trial.pattern == "fan_in"
 
 
 def test_speed_is_measured_of_methods_that_compare_all_layers(dataset, tmp_path):
