@@ -157,7 +157,7 @@ def _train(
 
     if arguments.distributed is not None:
         processes.join(arguments.distributed)
-    trial = None
+    trial = source = None
     if arguments.source:
         folder, colon, name = arguments.source.partition(":")
         if not colon or arguments.config or overrides:
@@ -165,7 +165,8 @@ def _train(
                 "--from=DIR:TRIAL names a workdir of a search and one of its trials; "
                 "it takes the config from there, so give neither --config nor fields."
             )
-        config, trial = single.from_search(Path(folder), name)
+        source = Path(folder)
+        config, trial = single.from_search(source, name)
     else:
         config = _config(arguments, overrides)
     lines = RoundLines(config.steps, arguments.quiet)
@@ -173,6 +174,7 @@ def _train(
         config,
         arguments.workdir,
         trial=trial,
+        source=source,
         should_stop=stop,
         on_round=lines,
     )

@@ -209,6 +209,8 @@ class Strategy:
             rounds.
         generation: points that are trained before a strategy looks at them: of every
             budget in evolution, tpe and gp, of all in nsga2 and nsga3.
+        inherit: whether children in evolution begin with the weights and masks of
+            their parents, as far as those fit, where a method can begin with any.
         objectives: that nsga2 and nsga3 make small: some of valid_loss, nnz,
             train_flops and bytes (of the kernels in float32).
     """
@@ -219,6 +221,7 @@ class Strategy:
     first_rounds: int = _within(1, low=1)
     reduction: int = _within(3, low=2)
     generation: int = _within(8, low=1)
+    inherit: bool = False
     objectives: tuple[str, ...] = ("valid_loss", "nnz")
 
 

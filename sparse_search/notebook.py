@@ -38,7 +38,7 @@ class Run(NamedTuple):
                 f"{self.workdir} has no finished trial {trial!r} among its "
                 f"{len(names)}.{nearest(trial, names)}"
             )
-        return results.load(self.workdir / "results" / f"{trial}.npz")
+        return results.load(results.file(self.workdir, trial))
 
 
 def load(workdir: str | Path) -> Run:

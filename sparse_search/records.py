@@ -48,6 +48,7 @@ COLUMNS = (
     "inference_flops",
     "wall_seconds",
     "status",
+    "parent",
 )
 
 SMALL_DENSE = "small_dense"

@@ -25,6 +25,7 @@ _KEPT = (
     "nnz",
     "budget",
     "status",
+    "parent",
     "valid_accuracy",
 )
 

@@ -1,7 +1,7 @@
 """Pytree helpers: leaves by name, a key per leaf, trees in which None means dense."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -31,6 +31,13 @@ def named_leaves(tree: Any) -> dict[str, Any]:
     """The leaves of a tree by name, in tree order; None is a leaf too."""
     leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_mask)
     return {name(path): leaf for path, leaf in leaves}
+
+
+def map_named(f: Callable[..., Any], tree: Any, named: Mapping[str, Any]) -> Any:
+    """Apply `f(leaf, its entry in `named`)`; None stays None."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: f(leaf, named[name(path)]), tree
+    )
 
 
 def map_sparse(f: Callable[..., Any], masks: Masks, *trees: Any) -> Any:

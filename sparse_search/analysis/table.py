@@ -143,7 +143,8 @@ def read_trials(rows: Iterable[Mapping[str, Any]], metric: str) -> Trials:
     """Sorts the rows of a table into points and budgets.
 
     Args:
-        rows: a row a trial, with the keys of `records.COLUMNS`.
+        rows: a row a trial, with the keys of `records.COLUMNS`; those that have a
+            parent are left out.
         metric: "accuracy" or "loss": compared on test, chosen on validation.
 
     Raises:
@@ -151,7 +152,8 @@ def read_trials(rows: Iterable[Mapping[str, Any]], metric: str) -> Trials:
     """
     if metric not in METRICS:
         raise one_of("metric", metric, METRICS)
-    rows = list(rows)
+    # What began with another's weights was trained for longer than the others.
+    rows = [row for row in rows if not row.get("parent")]
     for i, row in enumerate(rows):
         for key in ("nnz", "structure", "seed"):
             # `!=` with itself: NaN, which pandas writes for a missing value.

@@ -58,6 +58,13 @@ def build_report(workdir: Path, out: Path | None = None) -> Summary:
             files.write_whole(out / f"{name}.{kind}", data)
     single = run.command == "train"
     sentences = content.run_verdict(run) if single else verdict(regions)
+    heirs = sum(bool(row.get("parent")) for row in run.trials)
+    if heirs and not single:
+        sentences = [
+            *sentences,
+            f"{heirs:,} trials began with the weights of a parent and so were trained "
+            "for longer: they are in the tables, not in the curves and the map.",
+        ]
     if run.left:
         sentences = [f"So far: {run.so_far} have ended.", *sentences]
     page = content.report_page(run, lines, regions, sentences, pictures)

@@ -182,6 +182,7 @@ def _dots(rows: Sequence[records.Record]) -> dict[str, list[Dot]]:
 
     curves = {**sparse_curves(rows), records.SMALL_DENSE: dense_reference(rows)}
     measured = [row for row in rows if row["nnz"] and row["status"] != "failed"]
+    measured = [row for row in measured if not row.get("parent")]
     members: dict[str, list[records.Record]] = {name: [] for name in curves}
     for row in measured:
         members.setdefault(row["structure"], []).append(row)

@@ -47,6 +47,11 @@ class Plan(NamedTuple):
         """The trials of the asks."""
         return [ask.trial for ask in self.asks]
 
+    @property
+    def names(self) -> set[str]:
+        """Of all trials there are: children that inherit are in no space."""
+        return {trial.name for trial in (*self.population.trials, *self.pending)}
+
 
 def plan(config: Config, workdir: Path) -> Plan:
     """Enumerate what a search would train first; nothing is written.
@@ -168,7 +173,7 @@ def _represent(
     this: Search, todo: Plan, new: list[Trial], watch: Watcher
 ) -> dict[str, Trial]:
     """Compress the layers that are faster so, of trials in no chunk yet."""
-    sparse = [trial for trial in new if trial.method != "dense"]
+    sparse = [t for t in new if t.method != "dense" and not t.parent]
     examples = {groups.sizes_of(trial): trial for trial in sparse}
     jobs = [Job(sizes, "represent", (trial,)) for sizes, trial in examples.items()]
     layers = _before_training(this, jobs, todo, watch)
@@ -195,7 +200,7 @@ def _before_training(
     this: Search, jobs: list[Job], todo: Plan, watch: Watcher
 ) -> dict[str, Any]:
     """What jobs find by measuring, by their names."""
-    names = {trial.name for trial in todo.population.trials}
+    names = todo.names
     done, total = len(this.journals.ended & names), len(names)
     progress = Progress("measuring", done, total, done / total, None)
     watch(progress)
@@ -223,8 +228,7 @@ def _train(this: Search, plan: dict[str, Planned], todo: Plan, watch: Watcher) -
         for bundle in groups.bundles(list(some), this.executor.workers)
     ]
     targets = [(planned, wanted(planned)) for planned in pending]
-    everything = {trial.name for trial in todo.population.trials}
-    meter = Meter(this, targets, everything, watch)
+    meter = Meter(this, targets, todo.names, watch)
     perform(this, jobs, meter.look)
 
 

@@ -6,6 +6,7 @@ def test_mine():
 strategies.check(my_strategy())
 """
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Mapping
@@ -124,7 +125,12 @@ def _asks_for_what_there_is(strategy: Strategy, of: Problem) -> None:
         names = [ask.trial.name for ask in asks]
         assert len(names) == len(set(names)), "a trial is asked for twice at once"
         for ask in asks:
-            assert ask.trial in of.trials, f"{ask.trial.name} is not of the problem"
+            alone = dataclasses.replace(ask.trial, parent="")
+            assert alone in of.trials, f"{ask.trial.name} is not of the problem"
+            parent = ask.trial.parent_name
+            assert not parent or seen.get(parent, Seen()).ended, (
+                f"{ask.trial.name} inherits from {parent}, which has no result"
+            )
             assert 1 <= ask.rounds <= of.rounds, f"{ask.rounds} rounds of {of.rounds}"
             assert not reached(ask, seen), f"{ask.trial.name} has been trained so far"
             assert strategy.pauses or ask.rounds == of.rounds, (

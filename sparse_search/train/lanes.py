@@ -5,7 +5,8 @@ for a number of lanes and run on any of its trials.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -16,8 +17,10 @@ from sparse_search import build, trees
 from sparse_search.config import Config
 from sparse_search.data.dataset import Dataset
 from sparse_search.train import optimizer
+from sparse_search.train.inheritance import inherited
 from sparse_search.train.methods import rewire_until
 from sparse_search.train.order import make_order
+from sparse_search.train.results import Result
 from sparse_search.train.rounds import (
     Examples,
     Hyper,
@@ -57,10 +60,11 @@ def hyper(config: Config, trial: Trial, params: Any) -> Hyper:
 
 
 class Programs(NamedTuple):
-    """A group's jitted functions; all but the first two are over lanes."""
+    """A group's jitted functions; all but the first three are over lanes."""
 
     weights: Callable[..., Any]
     init: Callable[..., RunState]
+    adopt: Callable[..., RunState]
     steps: Callable[..., Any]
     round: Callable[..., Any]
     evaluate: Callable[..., Any]
@@ -102,6 +106,7 @@ def make_programs(train: Train, placed: Placement) -> Programs:
     return Programs(
         weights=jax.jit(placed.alone(train.weights)),
         init=jax.jit(placed.alone(train.init)),
+        adopt=jax.jit(placed.alone(train.adopt)),
         steps=jax.jit(over_lanes(train.steps)),
         round=jax.jit(over_lanes(train.round), donate_argnums=1),
         evaluate=jax.jit(over_lanes(train.evaluate)),
@@ -204,11 +209,21 @@ class Group:
 
         return jax.tree.map(stacked, one)
 
-    def init(self, trials: Sequence[Trial], placed: Placement) -> RunState:
+    def init(
+        self,
+        trials: Sequence[Trial],
+        placed: Placement,
+        parents: Mapping[str, Result] = MappingProxyType({}),
+    ) -> RunState:
         """The state of lanes before the first step.
 
         Each is made by itself and stacked on the host: `init` runs once a trial, and
         a program without lanes is the same whatever their number.
+
+        Args:
+            trials: a trial for every lane.
+            placed: where they lie.
+            parents: what is inherited, by the names of the trials that inherit.
         """
         programs, loaded = self.programs(placed), self.loaded
         examples = loaded.on(placed) if placed.divided else loaded.examples
@@ -219,7 +234,29 @@ class Group:
             batch = loaded.rows([trial.seed], 0)[0, 0]
             batch = placed.everywhere(batch) if placed.divided else batch
             made = programs.init(one, params, batch, examples)
+            if trial.name in parents:
+                made = self._adopt(programs, one, made, parents[trial.name])
             if placed.divided:
                 return jax.tree.map(lambda x: x[None], made)
             states.append(jax.device_get(made))
         return placed.put(jax.tree.map(lambda *xs: np.stack(xs), *states))
+
+    def _adopt(
+        self, programs: Programs, one: Hyper, made: RunState, parent: Result
+    ) -> RunState:
+        """A state before the first step, with what it inherits instead."""
+        begun = made.train.params, made.train.sparse.masks
+        params, masks = (trees.named_leaves(jax.device_get(tree)) for tree in begun)
+        masks = {name: mask for name, mask in masks.items() if mask is not None}
+        found = inherited(Result(params, masks), parent, int(one.seed))
+
+        def put(tree: Any, named: Mapping[str, np.ndarray]) -> Any:
+            """Arrays by name, where those of a tree lie."""
+            return trees.map_named(
+                lambda x, new: jax.device_put(new, x.sharding), tree, named
+            )
+
+        params, masks = (
+            put(tree, named) for tree, named in zip(begun, found, strict=True)
+        )
+        return programs.adopt(one, made, params, masks)

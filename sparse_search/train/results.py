@@ -29,6 +29,11 @@ class Result(NamedTuple):
     masks: dict[str, np.ndarray]
 
 
+def file(workdir: Path, trial: str) -> Path:
+    """Where a trial's result is."""
+    return workdir / "results" / f"{trial}.npz"
+
+
 def stored(result: Result, layer: str) -> Any:
     """Where a layer has weights: a bool array, or a bool matrix of SciPy."""
     if layer in result.masks:

@@ -32,7 +32,17 @@ from sparse_search.train.step import (
     rewire,
     zero_info,
 )
-from sparse_search.types import Array, Bool, Counts, Float, Int, Params, Scalar, UInt
+from sparse_search.types import (
+    Array,
+    Bool,
+    Counts,
+    Float,
+    Int,
+    Masks,
+    Params,
+    Scalar,
+    UInt,
+)
 
 _EVALUATION_BATCH = 1000
 
@@ -140,6 +150,8 @@ class Train(NamedTuple):
             where layers are compressed, since `init` draws the weights that exist.
         init: `(hyper, params, rows, examples) -> state`; rows are of the one batch
             that pruning at initialisation looks at.
+        adopt: `(hyper, state, params, masks) -> state` before the first step, with
+            other parameters and masks.
         steps: `(hyper, state, rows, examples) -> (state, (losses, accuracies))`; a
             weight update for every row of `rows`, [steps, batch] examples.
         round: `(hyper, state, rows, validation rows, examples)
@@ -151,6 +163,7 @@ class Train(NamedTuple):
     shapes: Callable[[Examples], Params]
     weights: Callable[..., Params]
     init: Callable[..., RunState]
+    adopt: Callable[..., RunState]
     steps: Callable[..., tuple[RunState, tuple[Array, Array]]]
     round: Callable[..., tuple[RunState, RoundMetrics]]
     evaluate: Callable[..., FinalMetrics]
@@ -214,6 +227,11 @@ def make_train(spec: Spec) -> Train:
         params, sparse = algorithm.init(key, params, hyper.counts)
         state = begin(params, sparse, algorithm, optimizer)
         return RunState(state, watch.begin(key, sparse.masks))
+
+    def adopt(hyper: Hyper, run: RunState, params: Params, masks: Masks) -> RunState:
+        sparse = run.train.sparse._replace(masks=masks)
+        state = begin(params, sparse, *build(hyper))
+        return RunState(state, watch.begin(streams(hyper.seed).masks, masks))
 
     def gradient(
         hyper: Hyper,
@@ -332,7 +350,7 @@ def make_train(spec: Spec) -> Train:
         sums, _ = jax.lax.scan(add, jnp.zeros((3, parts)), (rows, part))
         return sums[0] / sums[2], sums[1] / sums[2]
 
-    return Train(shapes, weights, init, steps, round_, evaluate)
+    return Train(shapes, weights, init, adopt, steps, round_, evaluate)
 
 
 def rewire_is_due(

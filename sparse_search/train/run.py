@@ -120,7 +120,9 @@ def run_chunk(
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(folder)))
         names = [trial.name for trial in trials]
         found = checkpoints.restore(group.shapes(trials, placed), names)
-        state, saved = found or (group.init(trials, placed), Saved(0, 0.0, names))
+        if not found:
+            state = group.init(trials, placed, _parents(trials, workdir))
+        state, saved = found or (state, Saved(0, 0.0, names))
         done, before = saved.rounds, saved.seconds
         began = time.perf_counter()
         valid = placed.put(loaded.validation(seeds))
@@ -156,9 +158,18 @@ def run_chunk(
             record["lanes"], record["devices"] = chunk.lanes, chunk.devices
             record["chunk"] = chunk.name
             if config.save_results and processes.is_first():
-                results.save(workdir / "results" / f"{trial.name}.npz", result)
+                results.save(results.file(workdir, trial.name), result)
             emit("trial", record)
     processes.first(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def _parents(trials: list[Trial], workdir: Path) -> dict[str, results.Result]:
+    """What is inherited, by the names of the trials that inherit."""
+    return {
+        trial.name: results.load(results.file(workdir, parent))
+        for trial in trials
+        if (parent := trial.parent_name)
+    }
 
 
 def _number(value: Any) -> float | None:
@@ -234,6 +245,7 @@ def trial_fields(trial: Trial, task: str) -> Record:
         "learning_rate": trial.learning_rate,
         "seed": trial.seed,
         "nnz": trial.nnz,
+        "parent": trial.parent_name,
     }
 
 

@@ -12,7 +12,13 @@ from sparse_search.config import Config, freeze
 from sparse_search.data.dataset import Dataset
 from sparse_search.errors import UserError, nearest
 from sparse_search.records import Record
-from sparse_search.train import environment, processes, representation, sharding
+from sparse_search.train import (
+    environment,
+    processes,
+    representation,
+    results,
+    sharding,
+)
 from sparse_search.train import workdir as workdirs
 from sparse_search.train.lanes import Group, Loaded
 from sparse_search.train.run import Chunk, plan_record, planned_chunk, run_chunk
@@ -84,6 +90,7 @@ def train(
     workdir: Path | str,
     *,
     trial: Trial | None = None,
+    source: Path | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_round: Callable[[Record], None] = lambda record: None,
 ) -> Record:
@@ -93,6 +100,7 @@ def train(
         config: the experiment; its space is not looked at.
         workdir: where all is written.
         trial: a trial of a search to repeat; otherwise the config's own.
+        source: the workdir of that search, for what the trial inherits.
         should_stop: asked after every round.
         on_round: takes the record of every round.
 
@@ -118,6 +126,11 @@ def train(
             stack.enter_context(workdirs.claim(workdir, config, "train"))
             if _CHUNK in records.read_plan(workdir):
                 return
+            if trial.parent and source:
+                inherited = results.file(source, trial.parent_name)
+                results.save(
+                    results.file(workdir, trial.parent_name), results.load(inherited)
+                )
             of_plan = trial
             if not repeated and devices == 1:  # what a search planned stays
                 of_plan = representation.resolve(config, dataset, trial)

@@ -6,6 +6,7 @@ Nothing is computed here but counts and shapes; `lanes` has the programs.
 import functools
 import json
 import math
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -60,6 +61,8 @@ class Trial:
         counts: the nnz of every sparse layer, by name; they sum to the nnz.
         sizes: the number of entries of every sparse layer's kernel.
         rooms: the layers that are compressed, and how many weights each has room for.
+        parent: the point whose weights and masks it begins with, those of its own seed;
+            "" for a beginning of its own.
     """
 
     structure: str
@@ -74,6 +77,7 @@ class Trial:
     counts: tuple[tuple[str, int], ...]
     sizes: tuple[int, ...]
     rooms: tuple[tuple[str, int], ...] = ()
+    parent: str = ""
 
     @property
     def nnz(self) -> int:
@@ -101,12 +105,20 @@ class Trial:
         parts = [self.method, layout, self.allocation, pattern, f"n{self.nnz}"]
         if self.structure == SMALL_DENSE:
             parts = [SMALL_DENSE, layout, f"n{self.nnz}"]
-        return "-".join([*filter(None, parts), f"lr{self.learning_rate!r}"])
+        parts += [f"lr{self.learning_rate!r}"]
+        if self.parent:
+            parts += [f"of{zlib.crc32(self.parent.encode()):08x}"]
+        return "-".join(filter(None, parts))
 
     @property
     def name(self) -> str:
         """Unique in a workdir."""
         return f"{self.point}-s{self.seed}"
+
+    @property
+    def parent_name(self) -> str:
+        """The name of the trial that it inherits from, or ""."""
+        return self.parent and f"{self.parent}-s{self.seed}"
 
     @property
     def group(self) -> str:

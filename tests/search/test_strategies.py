@@ -29,6 +29,7 @@ WANTED = [
     {"name": "hyperband", "first_rounds": 100},
     {"name": "evolution", "points": 12, "generation": 2},
     {"name": "evolution", "points": 1000},
+    {"name": "evolution", "points": 12, "generation": 2, "inherit": True},
     {"name": "tpe", "points": 12, "generation": 2},
     {"name": "tpe", "points": 1000},
     {"name": "nsga2", "points": 12, "generation": 2},
@@ -270,6 +271,46 @@ def test_what_cannot_be_asked_for():
         made(name="random")
     with pytest.raises(UserError, match="made str: 'no strategy'"):
         made(name="their_strategy:nothing")
+    heirs = {"name": "evolution", "points": 2, "inherit": True}
+    with pytest.raises(UserError, match="save_results=True"):
+        strategies.make(freeze({"strategy": heirs, "save_results": False}))
+    with pytest.raises(UserError, match="begins with masked layers"):
+        strategies.make(freeze({"strategy": heirs, "representation": "compressed"}))
+
+
+def test_children_inherit_from_the_point_they_were_made_of():
+    problem = contract.problem(methods=("static", "set", "snip"), seeds=2)
+    wanted = {"name": "evolution", "points": 21, "generation": 2}
+    seen, asked = {}, []
+    strategy = made(**wanted, inherit=True)
+    while asks := strategy.ask(problem, seen):
+        asked += [ask.trial for ask in asks]
+        seen = contract.simulate(strategy, problem, history=seen, questions=1)
+    heirs = [trial for trial in asked if trial.parent]
+    named = {trial.name: trial for trial in asked}
+    assert len(heirs) > 8
+    for trial in heirs:
+        parent = named[trial.parent_name]
+        assert parent.budget == trial.budget and parent.seed == trial.seed
+        assert trial.method != "snip"  # it chooses its own mask
+        axes = ("width", "depth", "method")
+        assert sum(getattr(trial, x) != getattr(parent, x) for x in axes) == 1
+    assert any(named[trial.parent_name].parent for trial in heirs)
+    # The points are those of an evolution without inheritance, in the same places.
+    alone = trained(made(**wanted), problem)
+    assert len(alone) == len(asked)
+    assert not any(trial.parent for trial in asked if trial.method == "dense")
+
+
+def test_nothing_is_inherited_from_what_broke():
+    problem = contract.problem(seeds=1)
+    strategy = made(name="evolution", points=12, generation=2, inherit=True)
+    for breaks, loss in (
+        (lambda trial: True, contract.falling),
+        (lambda trial: False, lambda trial, rounds: math.inf),
+    ):
+        seen = contract.simulate(strategy, problem, loss, breaks=breaks)
+        assert not any("-of" in name for name in seen)
 
 
 def test_a_user_s_own_strategy():

@@ -1,5 +1,7 @@
 """How a search chooses what to train; one strategy, one file."""
 
+from collections.abc import Callable
+
 from sparse_search import build
 from sparse_search.config import Config
 from sparse_search.errors import UserError, one_of
@@ -20,6 +22,8 @@ from sparse_search.search.strategies.objectives import VALID_LOSS, objectives
 from sparse_search.search.strategies.optuna import GENETIC, SAMPLERS, sampled
 from sparse_search.search.strategies.quasi_random import quasi_random
 from sparse_search.search.strategies.random import random
+from sparse_search.train.inheritance import can_inherit
+from sparse_search.train.trials import Trial, algorithm_of
 
 __all__ = ["Ask", "History", "Problem", "Seen", "Strategy", "make", "reached"]
 
@@ -68,7 +72,8 @@ def make(config: Config) -> Strategy:
             "points of the space; set how many."
         )
     if wanted.name == "evolution":
-        return evolution(wanted.points, wanted.generation, config.seed)
+        heirs = (_inherits(config),) if wanted.inherit else ()
+        return evolution(wanted.points, wanted.generation, config.seed, *heirs)
     if wanted.name in SAMPLERS:
         goals = objectives(config) if wanted.name in GENETIC else (VALID_LOSS,)
         return sampled(
@@ -76,3 +81,22 @@ def make(config: Config) -> Strategy:
         )
     choose = random if wanted.name == "random" else quasi_random
     return choose(wanted.points, config.seed)
+
+
+def _inherits(config: Config) -> Callable[[Trial], bool]:
+    """Which trials can begin with another's weights and masks.
+
+    Raises:
+        UserError: nothing can be inherited.
+    """
+    if not config.save_results:
+        raise UserError(
+            "config.strategy.inherit=True takes weights from the results of parents; "
+            "set config.save_results=True."
+        )
+    if config.representation == "compressed":
+        raise UserError(
+            "config.strategy.inherit=True begins with masked layers; "
+            'config.representation="masked" and "auto" take it.'
+        )
+    return lambda trial: can_inherit(algorithm_of(config, trial))

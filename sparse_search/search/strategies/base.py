@@ -9,8 +9,10 @@ the journals, and the history is read from them, so a search that was killed goe
 with the same questions. It holds validation metrics only.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from sparse_search.records import SMALL_DENSE
@@ -155,8 +157,16 @@ def of_points(choose: Callable[[Points], list[str]]) -> Strategy:
 Losses = Mapping[str, float | None]
 """Of points that were trained, in the order in which they were chosen; None: failed."""
 
-Choose = Callable[[Losses, int], Sequence[str]]
-"""`(losses, size) -> names`: so many more points, others than those with losses."""
+
+class Pick(NamedTuple):
+    """A point to train, and the one that it inherits from, or ""."""
+
+    point: str
+    parent: str = ""
+
+
+Choose = Callable[[Losses, int], Sequence[Pick]]
+"""`(losses, size) -> picks`: so many more points, others than those with losses."""
 
 
 def of_generations(
@@ -191,18 +201,24 @@ def of_generations(
         space: Points, most: int, problem: Problem, history: History
     ) -> list[Ask]:
         losses: dict[str, float | None] = {}
+        begun: dict[str, str] = {}  # the name of what was trained, by the point's
         choose = chooser(space)
         while len(losses) < most:
-            names = choose(losses, min(generation, most - len(losses)))
-            trials = [trial for name in names for trial in space[name]]
-            if asks := whole(problem, trials, history):
+            picks = choose(losses, min(generation, most - len(losses)))
+            members = {
+                pick.point: [
+                    dataclasses.replace(trial, parent=begun.get(pick.parent, ""))
+                    for trial in space[pick.point]
+                ]
+                for pick in picks
+            }
+            if asks := whole(problem, [*chain(*members.values())], history):
                 return asks
-            for name in names:
-                failed = any(
-                    history.get(trial.name, Seen()).failed for trial in space[name]
-                )
-                found = loss(space[name], history, problem.rounds)
+            for name, trials in members.items():
+                failed = any(history.get(t.name, Seen()).failed for t in trials)
+                found = loss(trials, history, problem.rounds)
                 losses[name] = None if failed else found
+                begun[name] = trials[0].point
         return []
 
     return Strategy(ask)

@@ -36,6 +36,7 @@ from sparse_search.search.strategies.base import (
     UNORDERED,
     Choose,
     Losses,
+    Pick,
     Points,
     Strategy,
     of_generations,
@@ -120,12 +121,12 @@ def sampled(
                 return None
             return tuple(objective.of(examples[name], loss) for objective in objectives)
 
-        def choose(losses: Losses, size: int) -> Sequence[str]:
+        def choose(losses: Losses, size: int) -> Sequence[Pick]:
             told = tuple(
                 _Told(one, values(one.name, losses[one.name])) for one in drawn
             )
             drawn.extend(draw(space, told, size))
-            return [one.name for one in drawn[-size:]]
+            return [Pick(one.name) for one in drawn[-size:]]
 
         return choose
 
