@@ -32,16 +32,16 @@ from sparse_search.search.worker import Job, Worker  # noqa: E402
 
 
 def config(**more: object) -> Config:
-    """Twenty-four trials of a second or two each, of one group."""
+    """Sixty trials of a second each, of one group."""
     return freeze(
         {
-            "steps": 4000,
+            "steps": 6000,
             "batch_size": 64,
             "model": {"width": 128},
             "sparsity": {"rewire_every": 100, "method": "set"},
             "representation": "masked",
             "lanes": 1,
-            "space": {"budgets": (1000, 2000, 4000), "seeds": tuple(range(8))},
+            "space": {"budgets": (1000, 2000, 4000), "seeds": tuple(range(20))},
             **more,
         }
     )
