@@ -3,13 +3,12 @@
 Question: on scikit-learn's digits (1,437 training images of 8×8, 10 classes), does
     accuracy at a fixed number of weights depend on how many they are or on which?
 Command: sparse-search search --config=configs/digits_map.py --workdir=runs/digits_map
-Cost: about a minute on 2 cores (330 trials).
-Expected: over 5 seeds, weight-dominated at 656, 1,440 and 3,392 weights (fragile at
-    1,440) and structure-dominated at 312 (fragile), with the boundary near 350;
-    large-sparse and small-dense cannot be told apart at any of 3 budgets (their
-    differences are known to ± 4.4 points or better), and at 312, where small dense
-    networks end at chance level with some seed, there is no reference; 4 trials
-    collapse.
+Cost: under two minutes on 2 cores (660 trials).
+Expected: over 10 seeds, weight-dominated at 656, 1,440 and 3,392 weights and
+    structure-dominated at 312 (fragile), with the boundary near 359 (336 to 386);
+    large-sparse beats small-dense at 656 weights, by 4.4 ± 3.7 points, and cannot be
+    told from it at 1,440 and 3,392; at 312, where small dense networks end at chance
+    level with some seed, there is no reference; 5 trials collapse.
 """
 
 from sparse_search.config import defaults
