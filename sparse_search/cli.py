@@ -83,13 +83,25 @@ def _parser() -> argparse.ArgumentParser:
         "--dry-run", action="store_true", help="print what would be trained, and stop"
     )
     folder: dict[str, Any] = {"metavar": "DIR", "type": Path}
-    for name in ("report", "status"):
-        add[name].add_argument("workdir", help="a workdir", **folder)
+    add["status"].add_argument("workdir", help="a workdir", **folder)
+    add["report"].add_argument("workdir", help="a workdir", nargs="?", **folder)
+    add["report"].add_argument(
+        "--from-csv",
+        metavar="FILE",
+        type=Path,
+        help="somebody else's table instead: nnz, structure, seed and a metric",
+    )
+    for name in ("report", "compare"):
+        add[name].add_argument(
+            "--metric", default="", help="accuracy, loss or error; default: accuracy"
+        )
     add["status"].add_argument(
         "--skipped", action="store_true", help="what a search leaves out, and why"
     )
     add["report"].add_argument("--out", help="default: DIR/report", **folder)
-    add["compare"].add_argument("workdirs", help="workdirs", nargs="+", **folder)
+    add["compare"].add_argument(
+        "workdirs", help="workdirs, or tables as CSV files", nargs="+", **folder
+    )
     add["compare"].add_argument("--out", help="for the page", required=True, **folder)
     return parser
 
@@ -219,7 +231,9 @@ def _search(
         todo = driver.search(config, arguments.workdir, should_stop=stop, watch=watch)
     if skipped := todo.population.skipped:
         print("\n".join(describe_skipped(skipped, most=5)))
-    _report_on(arguments.workdir, None)
+    from sparse_search.report import build_report
+
+    _tell(build_report(arguments.workdir))
     failed = [
         record["reason"]
         for record in records.read_trials(arguments.workdir).values()
@@ -234,11 +248,18 @@ def _search(
         )
 
 
-def _report_on(workdir: Path, out: Path | None) -> None:
-    from sparse_search.report import build_report
+def _report(arguments: argparse.Namespace) -> None:
+    from sparse_search.report import build_report, build_table_report
 
-    summary = build_report(workdir, out)
-    _tell(summary)
+    table, workdir, out = arguments.from_csv, arguments.workdir, arguments.out
+    if (table is None) == (workdir is None):
+        raise UserError("report takes a workdir, or --from-csv=FILE: one of them.")
+    if table is None:
+        _tell(build_report(workdir, out, arguments.metric or "accuracy"))
+    elif out is None:
+        raise UserError("--from-csv=FILE takes --out=DIR, the folder to write to.")
+    else:
+        _tell(build_table_report(table, out, arguments.metric))
 
 
 def _tell(summary: "Summary") -> None:
@@ -262,7 +283,8 @@ def _tell(summary: "Summary") -> None:
 def _compare(arguments: argparse.Namespace) -> None:
     from sparse_search.report import compare
 
-    _tell(compare(arguments.workdirs, arguments.out))
+    metric = arguments.metric or "accuracy"
+    _tell(compare(arguments.workdirs, arguments.out, metric))
 
 
 def _status(arguments: argparse.Namespace) -> None:
@@ -333,7 +355,7 @@ def _run(
     if overrides:
         raise UserError(f"{parsed.command} takes no --config fields.")
     if parsed.command == "report":
-        _report_on(parsed.workdir, parsed.out)
+        _report(parsed)
     elif parsed.command == "compare":
         _compare(parsed)
     else:

@@ -49,6 +49,7 @@ COLUMNS = (
     "wall_seconds",
     "status",
     "parent",
+    "task",
 )
 
 SMALL_DENSE = "small_dense"

@@ -21,7 +21,7 @@ def sparse_curves(
 
     Args:
         rows: a row a trial, with the keys of `records.COLUMNS`.
-        metric: "accuracy" or "loss".
+        metric: one of `table.METRICS`.
 
     Returns:
         structure -> its curve, by increasing nnz.
@@ -48,7 +48,7 @@ def dense_reference(
 
     Args:
         rows: a row a trial, with the keys of `records.COLUMNS`.
-        metric: "accuracy" or "loss".
+        metric: one of `table.METRICS`.
     """
     trials = read_trials(rows, metric)
     curve = []

@@ -91,9 +91,9 @@ def _flips(name: str, other: str, dominance: float, threshold: float) -> bool:
 def _alternatives(
     cells: Cells, metric: str, curve: DenseCurve | None
 ) -> Iterator[tuple[str, np.ndarray, list[Summary]]]:
-    scaled = _other_scale(cells, metric)
+    scaled = other_scale(cells, metric)
     if scaled is not None:
-        label = "logit scale" if METRICS[metric] else "log scale"
+        label = "logit scale" if METRICS[metric].share else "log scale"
         yield label, cells.nnz, summarise(scaled)
     if curve is not None:
         yield "gain units", *_in_gains(cells, curve)
@@ -110,11 +110,13 @@ def _alternatives(
             yield f"without method {method}", rest.nnz, summarise(rest)
 
 
-def _other_scale(cells: Cells, metric: str) -> Cells | None:
-    """The logit of an accuracy, the log of a loss; None where that is undefined."""
+def other_scale(cells: Cells, metric: str) -> Cells | None:
+    """The logit of a share, the log of a loss; None where that is undefined."""
     values = cells.test
     there = values[np.isfinite(values)]
-    if METRICS[metric]:
+    if not there.size:
+        return None
+    if METRICS[metric].share:
         if there.min() < 0 or there.max() > 1:
             return None
         # All right or all wrong is taken as half of the least error there is.

@@ -84,7 +84,7 @@ class DenseCurve:
 
 def dense_curve(trials: Trials) -> DenseCurve | None:
     """The small-dense reference curve; None with fewer than two budgets."""
-    sign = 1.0 if METRICS[trials.metric] else -1.0
+    sign = METRICS[trials.metric].sign
     nnz, metric = [], []
     for budget in range(len(trials.dense_nnz)):
         among = reference_points(trials, budget)

@@ -26,7 +26,7 @@ from sparse_search.analysis.effects import (
     random_effects,
     summarise,
 )
-from sparse_search.analysis.fragile import fragile_because
+from sparse_search.analysis.fragile import fragile_because, other_scale
 from sparse_search.analysis.gains import DenseCurve, dense_curve
 from sparse_search.analysis.small_dense import compare
 from sparse_search.analysis.table import Trials, read_trials
@@ -39,7 +39,7 @@ def region_map(
 
     Args:
         rows: a row a trial, with the keys of `records.COLUMNS`.
-        metric: "accuracy" or "loss": final test values, choices made on validation.
+        metric: one of `METRICS`: final test values, choices made on validation.
         task: what was trained on, for the reader.
 
     Returns:
@@ -106,6 +106,8 @@ def _classify(
 def _map(cells: Cells, trials: Trials, curve: DenseCurve | None) -> dict[str, Any]:
     """What is said of every budget, for one set of structures."""
     summaries, found, significant, named = _classify(cells)
+    scaled = other_scale(cells, trials.metric)
+    elsewhere = [None] * len(named) if scaled is None else _classify(scaled)[-1]
     reasons = fragile_because(cells, trials.metric, curve, found, significant, named)
     budgets = []
     for b, (s, effect) in enumerate(zip(summaries, found, strict=True)):
@@ -116,6 +118,7 @@ def _map(cells: Cells, trials: Trials, curve: DenseCurve | None) -> dict[str, An
                 **_intervals(effect),
                 "seed_sd": s.seed_sd,
                 "class": named[b],
+                "class_on_other_scale": elsewhere[b],
                 "fragile": bool(reasons[b]),
                 "fragile_because": reasons[b],
                 "structures": s.structures,

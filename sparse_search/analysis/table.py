@@ -8,7 +8,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,30 @@ from sparse_search.errors import UserError, one_of
 from sparse_search.records import SMALL_DENSE
 
 SAME_BUDGET = 1.02
-METRICS = {"accuracy": True, "loss": False}
-"""The metrics a map can be drawn for, and whether more is better."""
+
+
+class Metric(NamedTuple):
+    """What a map is drawn for.
+
+    Attributes:
+        rises: whether more is better.
+        share: whether it lies between 0 and 1, so that differences are in points.
+    """
+
+    rises: bool
+    share: bool
+
+    @property
+    def sign(self) -> float:
+        """The metric times this is such that more is better."""
+        return 1.0 if self.rises else -1.0
+
+
+METRICS = {
+    "accuracy": Metric(rises=True, share=True),
+    "error": Metric(rises=False, share=True),
+    "loss": Metric(rises=False, share=False),
+}
 
 
 @dataclass(frozen=True)
@@ -114,7 +136,7 @@ def _points(
         name = row.get("point") or f"{row['structure']} {row.get('learning_rate')}"
         key = (row["structure"], str(name), _index_of(budgets, row["nnz"]))
         groups[key].append(row)
-    sign = 1.0 if METRICS[metric] else -1.0
+    sign = METRICS[metric].sign
     column = {seed: k for k, seed in enumerate(seeds)}
     shape = (len(groups), len(seeds))
     valid, test = np.full(shape, np.nan), np.full(shape, np.nan)
@@ -145,7 +167,7 @@ def read_trials(rows: Iterable[Mapping[str, Any]], metric: str) -> Trials:
     Args:
         rows: a row a trial, with the keys of `records.COLUMNS`; those that have a
             parent are left out.
-        metric: "accuracy" or "loss": compared on test, chosen on validation.
+        metric: one of `METRICS`: compared on test, chosen on validation.
 
     Raises:
         UserError: an unknown metric, or a row without nnz, structure or seed.
@@ -177,7 +199,7 @@ def read_trials(rows: Iterable[Mapping[str, Any]], metric: str) -> Trials:
     chosen_on = "validation"
     if not any(math.isfinite(number(row, f"valid_{metric}")) for row in usable):
         # Somebody else's table: cross-fitting over seeds still keeps choices honest.
-        sign = 1.0 if METRICS[metric] else -1.0
+        sign = METRICS[metric].sign
         sparse_points = replace(sparse_points, valid=sign * sparse_points.test)
         dense_points = replace(dense_points, valid=sign * dense_points.test)
         chosen_on = "test"

@@ -3,6 +3,7 @@
 from typing import Any
 
 from sparse_search.analysis import classes
+from sparse_search.analysis.table import METRICS
 
 _ORDER = (
     classes.WEIGHT,
@@ -92,7 +93,7 @@ def _boundaries(found: list[dict[str, Any]]) -> str:
 
 def _amount(row: dict[str, Any], metric: str) -> str:
     half = (row["high"] - row["low"]) / 2
-    if metric == "accuracy":
+    if METRICS[metric].share:
         return f"{100 * abs(row['difference']):.1f} ± {100 * half:.1f} points"
     return f"{abs(row['difference']):.3g} ± {half:.2g} in {metric}"
 
@@ -119,7 +120,7 @@ def _against_dense(rows: list[dict[str, Any]], metric: str) -> list[str]:
     if not known:
         why = "no seeds to pair" if rows else "no reference at the same weights"
         return [f"Large-sparse against small-dense is undetermined: {why}."]
-    sign = 1 if metric == "accuracy" else -1
+    sign = METRICS[metric].sign
     ends = {id(row): sorted((sign * row["low"], sign * row["high"])) for row in known}
     better = [row for row in known if ends[id(row)][0] > 0]
     worse = [row for row in known if ends[id(row)][1] < 0]
@@ -138,9 +139,9 @@ def _against_dense(rows: list[dict[str, Any]], metric: str) -> list[str]:
     if not sentences:
         widest = max(known, key=lambda row: row["high"] - row["low"])
         half = (widest["high"] - widest["low"]) / 2
-        width = f"{100 * half:.1f} points" if metric == "accuracy" else f"{half:.2g}"
+        width = f"{100 * half:.1f} points" if METRICS[metric].share else f"{half:.2g}"
         known_to = f"differences are known to ± {width} or better"
-        if metric == "accuracy" and half > 0.5:
+        if METRICS[metric].share and half > 0.5:
             known_to = "with so few seeds any difference is possible"
         return [
             "Large-sparse and small-dense cannot be told apart at any of "

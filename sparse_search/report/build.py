@@ -5,9 +5,19 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from sparse_search.errors import UserError
-from sparse_search.report import content, files, plots, protocols, region_plot, tables
+from sparse_search.errors import UserError, one_of
+from sparse_search.report import (
+    content,
+    files,
+    foreign,
+    method_text,
+    plots,
+    protocols,
+    region_plot,
+    tables,
+)
 from sparse_search.report import workdir as workdirs
+from sparse_search.report.scales import scale_of
 from sparse_search.report.series import compared, lines_of
 
 
@@ -25,33 +35,71 @@ class Summary(NamedTuple):
     counts: dict[str, int]
 
 
-def build_report(workdir: Path, out: Path | None = None) -> Summary:
+def build_report(
+    workdir: Path, out: Path | None = None, metric: str = "accuracy"
+) -> Summary:
     """Writes tables, figures and the page of one workdir, without JAX.
 
     Args:
         workdir: the folder of a search or a single run.
         out: where to write; `workdir/report` by default.
+        metric: "accuracy" or "loss".
 
     Raises:
         UserError: `workdir` is no workdir or has no finished trial, or the output
             cannot be written.
     """
+    run = workdirs.read(workdir)
+    if metric not in _OWN_METRICS:
+        raise one_of("--metric of a workdir", metric, _OWN_METRICS)
+    again = method_text.rebuild("report", [run.path], metric=metric)
+    return _build(run, workdir / "report" if out is None else out, metric, again)
+
+
+_OWN_METRICS = ("accuracy", "loss")
+
+
+def build_table_report(file: Path, out: Path, metric: str = "") -> Summary:
+    """Writes the same of somebody else's table: a CSV file, a row a trained network.
+
+    Args:
+        file: columns nnz, structure, seed and a metric; see `foreign.read`.
+        out: where to write.
+        metric: the column to map, where there are several.
+
+    Raises:
+        UserError: the file cannot be read, or the output cannot be written.
+    """
+    table = foreign.read(file, metric)
+    run = table.run._replace(task=table.run.task or file.stem)
+    words = ["report", f"--from-csv={file}", f"--out={out}"]
+    words += [f"--metric={metric}"] if metric else []
+    again = method_text.rebuild_table(words)
+    return _build(run, out, table.metric, again, table.notes)
+
+
+def _build(
+    run: workdirs.Workdir,
+    out: Path,
+    metric: str,
+    again: str,
+    notes: Sequence[str] = (),
+) -> Summary:
     from sparse_search.analysis.regions import region_map
     from sparse_search.analysis.verdict import verdict
 
-    run = workdirs.read(workdir)
-    out = workdir / "report" if out is None else out
+    scale = scale_of(metric)
+    lines = lines_of(run.trials, metric)
+    regions = tables.strict(region_map(run.trials, metric, run.task))
     files.make_folder(out)
-    lines = lines_of(run.trials)
-    regions = tables.strict(region_map(run.trials, "accuracy", run.task))
     files.write_whole(out / "curves.csv", tables.curves_csv(run.trials))
     files.write_whole(out / "regions.json", tables.regions_json(regions))
     draw: dict[str, Callable] = {
-        "curves": partial(plots.draw_curves, lines, run.task),
+        "curves": partial(plots.draw_curves, lines, run.task, scale),
         "regions": partial(region_plot.draw_regions, regions),
     }
     if protocols.has_protocols(lines):
-        draw["protocols"] = partial(protocols.draw_protocols, lines, run.task)
+        draw["protocols"] = partial(protocols.draw_protocols, lines, run.task, scale)
     pictures = {name: plots.render(function) for name, function in draw.items()}
     for name, kinds in pictures.items():
         for kind, data in kinds.items():
@@ -67,16 +115,19 @@ def build_report(workdir: Path, out: Path | None = None) -> Summary:
         ]
     if run.left:
         sentences = [f"So far: {run.so_far} have ended.", *sentences]
-    page = content.report_page(run, lines, regions, sentences, pictures)
+    sentences = [*sentences, *notes]
+    page = content.report_page(run, lines, regions, sentences, pictures, again)
     files.write_whole(out / "index.html", page)
     return Summary(sentences, out / "index.html", run.counts)
 
 
-def compare(paths: Sequence[Path], out: Path) -> Summary:
+def compare(paths: Sequence[Path], out: Path, metric: str = "accuracy") -> Summary:
     """Writes the curves of several workdirs in one table, one plot and one page.
 
     Args:
-        paths: workdirs of the same task.
+        paths: workdirs of the same task, or CSV files as `foreign.read` takes them,
+            which say in a column `task` what that is.
+        metric: "accuracy" or "loss".
         out: the folder to write `curves.csv`, `curves.png`, `curves.svg` and
             `index.html` to.
 
@@ -88,7 +139,9 @@ def compare(paths: Sequence[Path], out: Path) -> Summary:
     for number, path in enumerate(paths):
         if places[number] in places[:number]:
             raise UserError(f"{path} is given twice; give each workdir once.")
-    runs = [workdirs.read(path) for path in paths]
+    if metric not in _OWN_METRICS:
+        raise one_of("--metric of a comparison", metric, _OWN_METRICS)
+    runs = [_compared(path, metric) for path in paths]
     if not runs:
         raise UserError(
             "There is nothing to compare; give workdirs: `sparse-search compare DIR "
@@ -98,8 +151,8 @@ def compare(paths: Sequence[Path], out: Path) -> Summary:
     if len(tasks) > 1:
         named = ", ".join(f"{task} ({path})" for task, path in sorted(tasks.items()))
         raise UserError(
-            f"These workdirs are of different tasks, whose accuracies cannot be "
-            f"compared: {named}; compare the workdirs of one task at a time."
+            f"These are of different tasks, which cannot be compared: {named}; "
+            "compare what is of one task at a time."
         )
     task = runs[0].task
     names = content.distinct_names(runs)
@@ -108,8 +161,11 @@ def compare(paths: Sequence[Path], out: Path) -> Summary:
         for name, run in zip(names, runs, strict=True)
         for row in run.trials
     ]
-    lines = compared({name: run.trials for name, run in zip(names, runs, strict=True)})
-    pictures = plots.render(partial(plots.draw_curves, lines, task))
+    lines = compared(
+        {name: run.trials for name, run in zip(names, runs, strict=True)}, metric
+    )
+    scale = scale_of(metric)
+    pictures = plots.render(partial(plots.draw_curves, lines, task, scale))
     files.make_folder(out)
     files.write_whole(out / "curves.csv", tables.curves_csv(rows, first=("workdir",)))
     for kind, data in pictures.items():
@@ -118,6 +174,22 @@ def compare(paths: Sequence[Path], out: Path) -> Summary:
         status: sum(run.counts[status] for run in runs) for status in runs[0].counts
     }
     sentences = content.compare_verdict(names, runs)
-    page = content.compare_page(runs, rows, lines, sentences, counts, out)
+    again = method_text.rebuild("compare", [run.path for run in runs], out, metric)
+    page = content.compare_page(runs, rows, lines, sentences, counts, scale, again)
     files.write_whole(out / "index.html", page)
     return Summary(sentences, out / "index.html", counts)
+
+
+def _compared(path: Path, metric: str) -> workdirs.Workdir:
+    """A workdir, or a table of somebody else's."""
+    if not path.is_file():
+        return workdirs.read(path)
+    table = foreign.read(path, metric)
+    if table.metric != metric:
+        raise UserError(f"{path} is of {table.metric}, and the comparison of {metric}.")
+    if not table.run.task:
+        raise UserError(
+            f"{path} does not say of which task it is; add a column 'task' with the "
+            "name that the others have."
+        )
+    return table.run

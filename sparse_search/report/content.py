@@ -2,20 +2,20 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from sparse_search import records
 from sparse_search.report import interactive, method_text, page_tables
 from sparse_search.report.page import Section, embedded, live_figure, page, picture
 from sparse_search.report.plots import INTERVALS
+from sparse_search.report.scales import Scale, scale_of
 from sparse_search.report.series import Line
 from sparse_search.report.workdir import Workdir
 
 _CURVES_CAPTION = (
-    "Test accuracy against non-zero weights: a line a structure, a panel a method; the "
-    "thick black line is small dense, at each budget the best on validation. "
-    f"{INTERVALS} {method_text.AXIS} A click in the legend hides a line. Also as "
+    "Test {metric} against non-zero weights: a line a structure, a panel a method; the "
+    "thick black line is small dense, at each budget the best on {chosen_on}. "
+    f"{INTERVALS} {{spacing}} A click in the legend hides a line. Also as "
     "<a href=curves.svg>SVG</a>, <a href=curves.png>PNG</a> and "
     "<a href=curves.csv>CSV</a>."
 )
@@ -43,9 +43,11 @@ def report_page(
     regions: dict[str, Any],
     verdict: Sequence[str],
     pictures: dict[str, dict[str, bytes]],
+    again: str,
 ) -> bytes:
     """The page of one workdir: a search, or a single run with its learning curves."""
     sections = []
+    scale = scale_of(regions["metric"].removeprefix("test_"))
     if run.command == "train" and run.rounds:
         body = live_figure(
             "learning",
@@ -55,10 +57,14 @@ def report_page(
         )
         sections.append(Section("Learning curves", body))
     if lines and run.command != "train":
-        body = live_figure(
-            "curves", interactive.curves_figure(lines, run.task), _CURVES_CAPTION
+        caption = _CURVES_CAPTION.format(
+            metric=scale.metric,
+            chosen_on=regions["chosen_on"],
+            spacing=scale.spacing,
         )
-        sections.append(Section("Accuracy against weights", body))
+        figure = interactive.curves_figure(lines, run.task, scale)
+        title = f"{scale.metric.capitalize()} against weights"
+        sections.append(Section(title, live_figure("curves", figure, caption)))
     if regions["budgets"] and run.command != "train":
         sections.append(_regions_section(regions, pictures))
     if "protocols" in pictures:
@@ -70,8 +76,8 @@ def report_page(
         body = page_tables.gap_table(regions)
         sections.append(Section("Large-sparse against small-dense", body))
     sections += _trials_sections(run.trials)
-    how = "" if run.command == "train" else method_text.REGIONS
-    how += method_text.rebuild("report", [run.path])
+    how = "" if run.command == "train" else method_text.regions(regions)
+    how += again
     sections.append(Section("How this was computed", how))
     return page(f"{run.task}: {run.name}", verdict, run.counts, sections)
 
@@ -123,23 +129,24 @@ def compare_page(
     lines: Sequence[Line],
     verdict: Sequence[str],
     counts: dict[str, int],
-    out: Path,
+    scale: Scale,
+    again: str,
 ) -> bytes:
     """The page of several workdirs: their curves and all their trials."""
     task = runs[0].task
     sections = []
     if lines:
         caption = (
-            "Test accuracy against non-zero weights, a colour a workdir; thick lines "
-            f"are small dense. {INTERVALS} {method_text.AXIS} Also as "
+            f"Test {scale.metric} against non-zero weights, a colour a workdir; thick "
+            f"lines are small dense. {INTERVALS} {scale.spacing} Also as "
             "<a href=curves.svg>SVG</a>, <a href=curves.png>PNG</a> and "
             "<a href=curves.csv>CSV</a>."
         )
-        body = live_figure("curves", interactive.curves_figure(lines, task), caption)
-        sections.append(Section("Accuracy against weights", body))
+        figure = interactive.curves_figure(lines, task, scale)
+        title = f"{scale.metric.capitalize()} against weights"
+        sections.append(Section(title, live_figure("curves", figure, caption)))
     sections += _trials_sections(rows, ("workdir",))
-    how = method_text.rebuild("compare", [run.path for run in runs], out)
-    sections.append(Section("How this was computed", how))
+    sections.append(Section("How this was computed", again))
     return page(f"{task}: {len(runs)} workdirs compared", verdict, counts, sections)
 
 
@@ -156,9 +163,16 @@ def compare_verdict(names: Sequence[str], runs: Sequence[Workdir]) -> list[str]:
         sentences.append(
             f"{name}: {run.so_far} of {structures} sparse "
             f"structure{'s' if structures != 1 else ''}"
-            f"{' and small dense' if len(sparse) < len(run.trials) else ''}{span}."
+            f"{' and small dense' if len(sparse) < len(run.trials) else ''}{span}"
+            f"{_sources(run)}."
         )
     return sentences
+
+
+def _sources(run: Workdir) -> str:
+    """Where the numbers of a table were published."""
+    found = dict.fromkeys(str(r["source"]) for r in run.trials if r.get("source"))
+    return f", from {'; '.join(found)}" if found else ""
 
 
 def distinct_names(runs: Sequence[Workdir]) -> list[str]:

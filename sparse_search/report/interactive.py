@@ -11,19 +11,20 @@ from typing import Any
 from sparse_search import records
 from sparse_search.report import style
 from sparse_search.report.plots import PANEL_LETTERS, nnz_ticks
+from sparse_search.report.scales import Scale
 from sparse_search.report.series import Dot, Line, in_panel, panels
 
 _FONT = {"family": "system-ui, sans-serif", "size": 13, "color": "#1a1a1a"}
 _GRID = {"gridcolor": "#E4E4E4", "zeroline": False, "linecolor": "#1a1a1a"}
 
 
-def curves_figure(lines: Sequence[Line], task: str) -> dict[str, Any]:
-    """Accuracy against nnz with a hover text a point; a click hides a layout."""
+def curves_figure(lines: Sequence[Line], task: str, scale: Scale) -> dict[str, Any]:
+    """A metric against nnz with a hover text a point; a click hides a layout."""
     names = panels(lines)
     values = [dot.value for line in lines for dot in line.dots]
-    heights = [style.height(value) for value in values]
+    heights = [scale.height(value) for value in values]
     room = 0.1 * (max(heights) - min(heights)) + 0.02
-    accuracies = style.accuracy_ticks(values)
+    ticks = scale.ticks(values)
     budgets = nnz_ticks(lines, 5)
     data, shown = [], set()
     # The legend stands under the panels in as many rows as it needs on a narrow page.
@@ -65,15 +66,15 @@ def curves_figure(lines: Sequence[Line], task: str) -> dict[str, Any]:
             **_GRID,
             "anchor": f"x{axis}",
             "range": [min(heights) - room, max(heights) + room],
-            "tickvals": [style.height(tick) for tick in accuracies],
-            "ticktext": [style.percent(tick) for tick in accuracies],
+            "tickvals": [scale.height(tick) for tick in ticks],
+            "ticktext": [scale.text(tick) for tick in ticks],
             "showticklabels": place == 0,
         }
         if place:
             layout[f"yaxis{axis}"]["matches"] = "y"
             layout[f"xaxis{axis}"]["matches"] = "x"
         else:
-            title = f"{_text(task)} test accuracy (%)"
+            title = f"{_text(task)} {scale.axis}"
             layout["yaxis"]["title"] = {"text": title}
         if name and len(names) > 1:
             layout["annotations"].append(
@@ -88,7 +89,7 @@ def curves_figure(lines: Sequence[Line], task: str) -> dict[str, Any]:
                 }
             )
         for line in in_panel(lines, name):
-            data.append(_trace(line, axis, line.label not in shown))
+            data.append(_trace(line, axis, line.label not in shown, scale))
             shown.add(line.label)
     return {"data": data, "layout": layout}
 
@@ -98,11 +99,11 @@ def _text(name: str) -> str:
     return html.escape(name, quote=False).replace("$", "&#36;")
 
 
-def _trace(line: Line, axis: str, in_legend: bool) -> dict[str, Any]:
-    middle = [style.height(dot.value) for dot in line.dots]
+def _trace(line: Line, axis: str, in_legend: bool, scale: Scale) -> dict[str, Any]:
+    middle = [scale.height(dot.value) for dot in line.dots]
     # A null is no bar.
-    up = [None if d.high is None else style.height(d.high) for d in line.dots]
-    down = [None if d.low is None else style.height(d.low) for d in line.dots]
+    up = [None if d.high is None else scale.height(d.high) for d in line.dots]
+    down = [None if d.low is None else scale.height(d.low) for d in line.dots]
     return {
         "type": "scatter",
         "mode": "lines+markers",
@@ -127,7 +128,7 @@ def _trace(line: Line, axis: str, in_legend: bool) -> dict[str, Any]:
             "dash": style.PLOTLY_DASHES[line.dash],
         },
         "marker": {"symbol": style.PLOTLY_MARKERS[line.marker], "size": 7},
-        "text": [_hover(line, dot) for dot in line.dots],
+        "text": [_hover(line, dot, scale) for dot in line.dots],
         "hovertemplate": "%{text}<extra></extra>",
     }
 
@@ -139,15 +140,15 @@ def _apart(ends: Sequence[float | None], middle: Sequence[float]) -> list[float 
     ]
 
 
-def _hover(line: Line, dot: Dot) -> str:
+def _hover(line: Line, dot: Dot, scale: Scale) -> str:
     interval = ""
     if dot.low is not None and dot.high is not None:
-        interval = f" [{100 * dot.low:.2f}, {100 * dot.high:.2f}]"
+        interval = f" [{scale.value(dot.low)}, {scale.value(dot.high)}]"
     density = dot.row["density"]
     dense = "" if density is None else f", density {100 * density:.3g} %"
     return (
         f"<b>{_text(line.name)}</b><br>{dot.x:,.0f} weights{dense}<br>"
-        f"test accuracy {100 * dot.value:.2f} %{interval}<br>"
+        f"test {scale.metric} {scale.value(dot.value)}{interval}<br>"
         f"{dot.seeds} seed{'s' if dot.seeds != 1 else ''}"
     )
 

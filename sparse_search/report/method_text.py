@@ -4,10 +4,11 @@ import html
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-REGIONS = """
+_REGIONS = """
 <dl>
-<dt>Weight effect w</dt><dd>The change of test accuracy per doubling of nnz, each
+<dt>Weight effect w</dt><dd>The change of test {metric} per doubling of nnz, each
 sparse structure against itself at the neighbouring budgets, averaged over
 structures.</dd>
 <dt>Structure effect</dt><dd>The standard deviation between the sparse structures at
@@ -23,23 +24,43 @@ between ½ and 2 with 1 in its interval. Saturated: neither, and both narrowly a
 Undetermined: too few seeds or structures to tell; the remarks say how many it would
 take.</dd>
 <dt>Large-sparse against small-dense</dt><dd>At each nnz the best sparse structure and
-the best small dense network, both chosen on validation, compared on test over paired
-seeds. The gain is in doublings: how many times more weights small-dense needs for the
-same accuracy (≥ where the dense curve ends first).</dd>
+the best small dense network, both chosen on {chosen_on}, compared on test over paired
+seeds, the choice for each seed made on the others. The gain is in doublings: how many
+times more weights small-dense needs for the same {metric} (≥ where the dense curve ends
+first).</dd>
 <dt>Intervals</dt><dd>95 %, over seeds, for the declared structures as a fixed set.
-Accuracies are final test accuracies, evaluated once, at the end of each trial.</dd>
+{values}</dd>
 </dl>
 """
-
-AXIS = (
-    "The accuracy axis is spaced by the logarithm of the error, so that differences "
-    "near the ceiling can be seen."
-)
+_OWN = "Test metrics are final, evaluated once, at the end of each trial."
+_FOREIGN = "What the metrics of this table are is known to who made it."
 
 
-def rebuild(command: str, paths: Sequence[Path], out: Path | None = None) -> str:
+def regions(region_map: dict[str, Any]) -> str:
+    """How a region map was computed."""
+    return _REGIONS.format(
+        metric=region_map["metric"].removeprefix("test_"),
+        chosen_on=region_map["chosen_on"],
+        values=_OWN if region_map["chosen_on"] == "validation" else _FOREIGN,
+    )
+
+
+def rebuild_table(words: Sequence[str]) -> str:
+    """The command that makes a page again from somebody else's table."""
+    line = html.escape(shlex.join(["sparse-search", *words]))
+    return f"<p>The same table gives the same bytes:</p><pre>{line}</pre>"
+
+
+def rebuild(
+    command: str,
+    paths: Sequence[Path],
+    out: Path | None = None,
+    metric: str = "accuracy",
+) -> str:
     """The command that makes this page again from the journals."""
     words = " ".join(shlex.quote(str(path)) for path in paths)
+    if metric != "accuracy":
+        words += f" --metric={metric}"
     if out is not None:
         words += f" --out={shlex.quote(str(out))}"
     return (

@@ -7,6 +7,7 @@ from typing import Any
 
 from sparse_search import records
 from sparse_search.report import style
+from sparse_search.report.scales import scale_of
 
 # What the trials table shows; curves.csv has everything.
 _TRIAL_COLUMNS = (
@@ -51,29 +52,33 @@ def regions_table(region_map: dict[str, Any]) -> str:
         parts += sorted(region_map["by_method"].items())
     if region_map["without_collapsed"]:
         parts.append(("without collapsed", region_map["without_collapsed"]))
+    scale = scale_of(region_map["metric"].removeprefix("test_"))
     rows = [
-        _region_row(name if place == 0 else "", entry)
+        _region_row(name if place == 0 else "", entry, scale.times)
         for name, part in parts
         for place, entry in enumerate(part["budgets"])
     ]
     heads = (
-        *("methods", "class", "nnz", "weight effect, points per doubling"),
-        *("structure SD, points", "dominance R", "seed SD, points"),
+        *("methods", "class", f"on the {scale.other} scale", "nnz"),
+        *(f"weight effect, {scale.unit} per doubling"),
+        *(f"structure SD, {scale.unit}", "dominance R", f"seed SD, {scale.unit}"),
         *("structures × seeds", "<div class=free>remarks</div>"),
     )
-    return table(heads, rows, text=2)
+    return table(heads, rows, text=3)
 
 
-def _region_row(name: str, entry: dict[str, Any]) -> list[str]:
+def _region_row(name: str, entry: dict[str, Any], times: float) -> list[str]:
     colour = style.CLASS_COLOURS[entry["class"]]
+    other = entry["class_on_other_scale"]
     return [
         html.escape(name),
         f'<span class="chip" style="background:{colour}">{entry["class"]}</span>',
+        "the same" if other == entry["class"] else other or "–",
         f"{entry['nnz']:,.0f}",
-        _estimate(entry["weight_effect"], 100),
-        _estimate(entry["structure_sd"], 100),
+        _estimate(entry["weight_effect"], times),
+        _estimate(entry["structure_sd"], times),
         _estimate(entry["dominance"], 1),
-        _number(entry["seed_sd"], 100),
+        _number(entry["seed_sd"], times),
         _trials(entry),
         f"<div class=free>{_remark(entry)}</div>",
     ]
@@ -93,7 +98,8 @@ def _trials(entry: dict[str, Any]) -> str:
 def _number(value: float | None, scale: float) -> str:
     if value is None:
         return "–"
-    return f"{scale * value:.2f}".replace("-", "−")
+    digits = ".2f" if scale == 100 or abs(value) >= 10 else ".3g"
+    return f"{scale * value:{digits}}".replace("-", "−")
 
 
 def _estimate(estimate: dict[str, Any] | None, scale: float) -> str:
@@ -158,6 +164,7 @@ def boundaries_list(region_map: dict[str, Any]) -> str:
 
 def gap_table(region_map: dict[str, Any]) -> str:
     """Large-sparse against small-dense, a budget a line."""
+    scale = scale_of(region_map["metric"].removeprefix("test_"))
     rows = []
     for entry in region_map["large_sparse_vs_small_dense"]:
         rows.append(
@@ -165,13 +172,13 @@ def gap_table(region_map: dict[str, Any]) -> str:
                 html.escape(str(entry["best_structure"] or "–")),
                 f"{entry['nnz']:,.0f}",
                 _number(entry["best_density"], 100),
-                _estimate({**entry, "value": entry["difference"]}, 100),
+                _estimate({**entry, "value": entry["difference"]}, scale.times),
                 _gain(entry["gain"]),
             ]
         )
     heads = (
-        *("best structure (on validation)", "nnz", "its density, %"),
-        *("difference, points", "gain, doublings"),
+        *(f"best structure (on {region_map['chosen_on']})", "nnz", "its density, %"),
+        *(f"difference, {scale.unit}", "gain, doublings"),
     )
     return table(heads, rows)
 
@@ -204,6 +211,8 @@ def trials_data(
 ) -> dict[str, Any]:
     """The trials for the sortable table: columns, and a list a row."""
     names = (*first, *_TRIAL_COLUMNS)
+    if any(row.get("test_error") is not None for row in rows):
+        names = (*names, "test_error")
     text = {*first, "structure", "status"}
     return {
         "columns": [

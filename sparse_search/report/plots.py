@@ -1,4 +1,4 @@
-"""Accuracy against non-zero weights, drawn with matplotlib."""
+"""A metric against non-zero weights, drawn with matplotlib."""
 
 import io
 import math
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sparse_search.report import style
+from sparse_search.report.scales import Scale
 from sparse_search.report.series import Line, budgets_of, in_panel, panels
 
 if TYPE_CHECKING:
@@ -40,10 +41,10 @@ def new_figure(width: float, height: float) -> "Figure":
     return figure
 
 
-def draw_curves(lines: Sequence[Line], task: str) -> "Figure":
+def draw_curves(lines: Sequence[Line], task: str, scale: Scale) -> "Figure":
     """One panel a method, one line a structure; small dense, thick, in each panel."""
     if not lines:
-        return draw_message(f"No trial of {task} has a test accuracy.")
+        return draw_message(f"No trial of {task} has a test {scale.metric}.")
     names = panels(lines)
     across = min(len(names), 4)
     down = -(-len(names) // across)
@@ -54,17 +55,17 @@ def draw_curves(lines: Sequence[Line], task: str) -> "Figure":
     grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
     for axes, name in zip(grid.flat, names, strict=False):
         for line in in_panel(lines, name):
-            draw_line(axes, line)
+            draw_line(axes, line, scale)
         if len(names) > 1:
             axes.set_title(style.text(style.short(name, PANEL_LETTERS)))
-        accuracy_axis(axes, lines)
+        metric_axis(axes, lines, scale)
         log_axis(axes, nnz_ticks(lines, 7 if across < 3 else 5), style.number)
     for axes in grid.flat[len(names) :]:
         axes.set_axis_off()
     for axes in grid[-1]:
         axes.set_xlabel("non-zero weights (nnz)")
     for axes in grid[:, 0]:
-        axes.set_ylabel(f"{style.text(task)} test accuracy (%)")
+        axes.set_ylabel(f"{style.text(task)} {scale.axis}")
     legend(figure, lines, inches)
     return figure
 
@@ -76,10 +77,10 @@ def draw_message(message: str) -> "Figure":
     return figure
 
 
-def draw_line(axes: "Axes", line: Line) -> None:
+def draw_line(axes: "Axes", line: Line, scale: Scale) -> None:
     """One line with its markers and intervals."""
     known = [
-        (dot.x, style.height(dot.low), style.height(dot.high))
+        (dot.x, scale.height(dot.low), scale.height(dot.high))
         for dot in line.dots
         if dot.low is not None and dot.high is not None
     ]
@@ -92,7 +93,7 @@ def draw_line(axes: "Axes", line: Line) -> None:
         )
     axes.plot(
         [dot.x for dot in line.dots],
-        [style.height(dot.value) for dot in line.dots],
+        [scale.height(dot.value) for dot in line.dots],
         # A single point may not vanish below long lines.
         zorder=2 + 1 / max(len(line.dots), 1),
         **_look(line),
@@ -109,19 +110,19 @@ def _look(line: Line) -> dict[str, Any]:
     }
 
 
-def accuracy_axis(axes: "Axes", lines: Sequence[Line]) -> None:
-    """Labels the y axis, drawn by `style.height`, with accuracies in percent.
+def metric_axis(axes: "Axes", lines: Sequence[Line], scale: Scale) -> None:
+    """Labels the y axis, drawn by the scale's `height`, with round values.
 
     The means set its limits; an interval may leave the panel, since one collapsed seed
     among three makes an interval that would flatten everything else.
     """
     values = [dot.value for line in lines for dot in line.dots]
-    heights = [style.height(value) for value in values]
+    heights = [scale.height(value) for value in values]
     room = 0.1 * (max(heights) - min(heights)) + 0.02
     axes.set_ylim(min(heights) - room, max(heights) + room)
-    ticks = style.accuracy_ticks(values)
+    ticks = scale.ticks(values)
     axes.set_yticks(
-        [style.height(tick) for tick in ticks], [style.percent(tick) for tick in ticks]
+        [scale.height(tick) for tick in ticks], [scale.text(tick) for tick in ticks]
     )
     axes.grid(axis="y")
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from sparse_search.report import style
 from sparse_search.report.plots import (
     PANEL_LETTERS,
-    accuracy_axis,
     draw_line,
     legend,
     legend_columns,
     log_axis,
+    metric_axis,
     new_figure,
 )
+from sparse_search.report.scales import Scale
 from sparse_search.report.series import Line, budgets_of, in_panel, panels
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _matches(nnz: float, budgets: Sequence[float]) -> bool:
     return any(abs(math.log(nnz / budget)) < math.log(1.1) for budget in budgets)
 
 
-def draw_protocols(lines: Sequence[Line], task: str) -> "Figure":
+def draw_protocols(lines: Sequence[Line], task: str, scale: Scale) -> "Figure":
     """Prune down in the upper panels, widen in the lower; one column a method."""
     names = panels([line for line in lines if line.panel is not None])
     most = 7 if len(names) < 3 else 5
@@ -137,14 +138,14 @@ def draw_protocols(lines: Sequence[Line], task: str) -> "Figure":
         grid = half.subplots(1, len(names), sharex=True, sharey=True, squeeze=False)
         for axes, name in zip(grid.flat, names, strict=True):
             for line in in_panel(members, name):
-                draw_line(axes, line)
-            accuracy_axis(axes, members)
+                draw_line(axes, line, scale)
+            metric_axis(axes, members, scale)
             log_axis(axes, ticks, form)
             axes.set_xlabel(label)
             if len(names) > 1:
                 axes.set_title(style.text(style.short(name, PANEL_LETTERS)))
         half.suptitle(title, fontsize=8, fontweight="bold")
-        grid[0, 0].set_ylabel(f"{style.text(task)} test accuracy (%)")
+        grid[0, 0].set_ylabel(f"{style.text(task)} {scale.axis}")
         legend(half, members, inches)
     return figure
 

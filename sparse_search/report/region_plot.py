@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparse_search.report import style
 from sparse_search.report.plots import draw_message, new_figure
+from sparse_search.report.scales import Scale, scale_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
 def draw_regions(region_map: dict[str, Any]) -> "Figure":
     """The figure of `regions.json`; a sentence instead when it has no budget."""
     budgets = region_map["budgets"]
+    scale = scale_of(region_map["metric"].removeprefix("test_"))
     if not budgets:
         task = region_map["task"]
-        return draw_message(f"No sparse trial of {task} has a test accuracy.")
+        return draw_message(f"No sparse trial of {task} has a test {scale.metric}.")
     rows = {"all methods": budgets}
     if len(region_map["by_method"]) > 1:
         rows |= {
@@ -30,10 +32,10 @@ def draw_regions(region_map: dict[str, Any]) -> "Figure":
     effects, classes, gap = figure.subplots(
         3, 1, sharex=True, gridspec_kw={"height_ratios": heights}
     )
-    _draw_effects(effects, budgets)
+    _draw_effects(effects, budgets, scale)
     _draw_classes(classes, rows)
     if gaps:
-        _draw_gap(gap, gaps)
+        _draw_gap(gap, gaps, scale)
     else:
         gap.set_axis_off()
     parts = [region_map, *region_map["by_method"].values()][: len(rows)]
@@ -69,7 +71,9 @@ def _edges(positions: Sequence[float]) -> list[float]:
     return [first, *inner, positions[-1] ** 2 / inner[-1]]
 
 
-def _draw_effects(axes: "Axes", budgets: Sequence[dict[str, Any]]) -> None:
+def _draw_effects(
+    axes: "Axes", budgets: Sequence[dict[str, Any]], scale: Scale
+) -> None:
     styles = (
         ("weight_effect", style.BLUE, "o", "weight effect, per doubling of nnz", 0.965),
         ("structure_sd", style.VERMILLION, "s", "structure effect, 1 SD", 1.035),
@@ -81,22 +85,22 @@ def _draw_effects(axes: "Axes", budgets: Sequence[dict[str, Any]]) -> None:
             continue
         # Side by side, so that overlapping intervals can be told apart.
         xs = [entry["nnz"] * shift for entry in known]
-        ys = [100 * entry[key]["value"] for entry in known]
+        ys = [scale.times * entry[key]["value"] for entry in known]
         for x, entry in zip(xs, known, strict=True):
-            ends += _interval(axes, x, entry[key], colour)
+            ends += _interval(axes, x, entry[key], colour, scale)
         axes.plot(xs, ys, color=colour, marker=marker, label=label, **style.EDGE)
         values += ys
     noise = [entry for entry in budgets if entry["seed_sd"] is not None]
     if noise:
         axes.plot(
             [entry["nnz"] for entry in noise],
-            [100 * entry["seed_sd"] for entry in noise],
+            [scale.times * entry["seed_sd"] for entry in noise],
             color=style.GREY,
             linestyle="dotted",
             label="seed noise, 1 SD",
         )
     _effects_axis(axes, values, ends)
-    axes.set_ylabel("effect (accuracy points)")
+    axes.set_ylabel(f"effect ({scale.difference})")
     if values:
         axes.legend(
             loc="lower center",
@@ -107,12 +111,12 @@ def _draw_effects(axes: "Axes", budgets: Sequence[dict[str, Any]]) -> None:
 
 
 def _interval(
-    axes: "Axes", x: float, estimate: dict[str, Any], colour: str
+    axes: "Axes", x: float, estimate: dict[str, Any], colour: str, scale: Scale
 ) -> list[float]:
-    """Draws an interval, in points; an unbounded or unknown end is not drawn."""
+    """Draws an interval, in the scale's unit, unless an end is unbounded or unknown."""
     if estimate["low"] is None or estimate["high"] is None:
         return []
-    ends = [100 * estimate["low"], 100 * estimate["high"]]
+    ends = [scale.times * estimate["low"], scale.times * estimate["high"]]
     axes.vlines(x, *ends, color=colour, linewidth=0.9, alpha=0.8)
     return ends
 
@@ -199,19 +203,19 @@ def _class_name(name: str, points: float) -> str:
     return name.removesuffix("-dominated") if points > 34 else name[:3]
 
 
-def _draw_gap(axes: "Axes", gaps: Sequence[dict[str, Any]]) -> None:
+def _draw_gap(axes: "Axes", gaps: Sequence[dict[str, Any]], scale: Scale) -> None:
     xs = [entry["nnz"] for entry in gaps]
-    values = [100 * entry["difference"] for entry in gaps]
+    values = [scale.times * entry["difference"] for entry in gaps]
     ends = []
     for entry in gaps:
-        ends += _interval(axes, entry["nnz"], entry, style.INK)
+        ends += _interval(axes, entry["nnz"], entry, style.INK, scale)
     axes.plot(xs, values, color=style.INK, marker="D", **style.EDGE)
     low, high = _limits(values, ends)
     room = 0.08 * (high - low) or 0.1
     axes.set_ylim(low - room, high + room)
     axes.axhline(0, color=style.GREY, linewidth=0.6)
     axes.grid(axis="y")
-    axes.set_ylabel("large-sparse −\nsmall-dense (points)", fontsize=7)
+    axes.set_ylabel(f"large-sparse −\nsmall-dense ({scale.unit})", fontsize=7)
 
 
 def _draw_boundaries(axes: "Axes", boundaries: Sequence[dict[str, Any]]) -> None:

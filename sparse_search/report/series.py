@@ -16,7 +16,7 @@ LAYOUT = ("width", "depth", "allocation", "pattern")
 
 
 class Dot(NamedTuple):
-    """The mean test accuracy of one structure at one budget.
+    """The mean test metric of one structure at one budget.
 
     Attributes:
         x: where it is drawn: nnz, density or width.
@@ -70,9 +70,9 @@ def in_panel(lines: Sequence[Line], panel: str) -> list[Line]:
     return own + [line for line in lines if line.panel is None]
 
 
-def lines_of(rows: Sequence[records.Record]) -> list[Line]:
+def lines_of(rows: Sequence[records.Record], metric: str = "accuracy") -> list[Line]:
     """The lines of one workdir: a panel a method, then small dense for all panels."""
-    dots = _dots(rows)
+    dots = _dots(rows, metric)
     dense = dots.pop(records.SMALL_DENSE, None)
     lines = list(_styled({("", name): found for name, found in dots.items()}).values())
     if dense:
@@ -80,12 +80,14 @@ def lines_of(rows: Sequence[records.Record]) -> list[Line]:
     return lines
 
 
-def compared(workdirs: dict[str, Sequence[records.Record]]) -> list[Line]:
+def compared(
+    workdirs: dict[str, Sequence[records.Record]], metric: str = "accuracy"
+) -> list[Line]:
     """The lines of several workdirs in one figure: a colour a workdir.
 
     A layout has the same marker in each of them.
     """
-    dots = {name: _dots(rows) for name, rows in workdirs.items()}
+    dots = {name: _dots(rows, metric) for name, rows in workdirs.items()}
     places = {name: place for place, name in enumerate(workdirs)}
     colours = {
         name: style.CATEGORIES[place % len(style.CATEGORIES)]
@@ -129,7 +131,7 @@ def _styled(sparse: dict[tuple[str, str], list[Dot]]) -> dict[tuple[str, str], L
         if len({layout[place] for layout in layouts.values()}) > 1
     ] or ["width"]
     labels = {
-        key: ", ".join(_named(part, dots[0].row[part]) for part in varying)
+        key: ", ".join(_named(dots[0].row, varying)) or key[1]
         for key, dots in sparse.items()
     }
     if len({(key[0], methods[key], labels[key]) for key in sparse}) < len(sparse):
@@ -154,9 +156,10 @@ def _styled(sparse: dict[tuple[str, str], list[Dot]]) -> dict[tuple[str, str], L
     return lines
 
 
-def _named(part: str, value: object) -> str:
+def _named(row: records.Record, parts: Sequence[str]) -> list[str]:
     """Numbers need their column's name beside them; erk or block do not."""
-    return str(value) if isinstance(value, str) else f"{part} {value}"
+    known = {part: row[part] for part in parts if row[part] is not None}
+    return [v if isinstance(v, str) else f"{part} {v}" for part, v in known.items()]
 
 
 def _layout(row: records.Record) -> tuple:
@@ -176,11 +179,14 @@ def budgets_of(lines: Sequence[Line]) -> list[float]:
     return sorted({dot.x for line in lines if not line.thick for dot in line.dots})
 
 
-def _dots(rows: Sequence[records.Record]) -> dict[str, list[Dot]]:
+def _dots(rows: Sequence[records.Record], metric: str) -> dict[str, list[Dot]]:
     """The dots of each structure by increasing nnz; small dense is one structure."""
     from sparse_search.analysis.curves import dense_reference, sparse_curves
 
-    curves = {**sparse_curves(rows), records.SMALL_DENSE: dense_reference(rows)}
+    curves = {
+        **sparse_curves(rows, metric),
+        records.SMALL_DENSE: dense_reference(rows, metric),
+    }
     measured = [row for row in rows if row["nnz"] and row["status"] != "failed"]
     measured = [row for row in measured if not row.get("parent")]
     members: dict[str, list[records.Record]] = {name: [] for name in curves}

@@ -1,10 +1,4 @@
-"""How figures look: colours, markers, number formats and the accuracy axis.
-
-Accuracies are drawn at -log10(1 - accuracy) and labelled as accuracies: up is better,
-and near the ceiling, where the structures differ by tenths of a point, they are as far
-apart as their errors are. An axis linear in accuracy would put the upper half of every
-map into a few pixels.
-"""
+"""How figures look: colours, markers and number formats."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -47,8 +41,6 @@ CLASS_COLOURS = {
     "saturated": "#D9D9D9",
     "undetermined": "#FFFFFF",
 }
-# No accuracy is drawn better than this: one error in 100,000.
-_BEST = 1 - 1e-5
 
 
 @contextmanager
@@ -118,36 +110,6 @@ def short(name: object, most: int) -> str:
     return name if len(name) <= most else f"…{name[1 - most :]}"
 
 
-def height(accuracy: float) -> float:
-    """Where an accuracy is drawn on the axis."""
-    return -math.log10(1 - min(max(accuracy, 0.0), _BEST))
-
-
-def accuracy_ticks(values: Sequence[float]) -> list[float]:
-    """Round accuracies that label an axis on which `values` are drawn."""
-    heights = [height(value) for value in values] or [0.0, 1.0]
-    low, high = min(heights), max(heights)
-    room = (high - low) * 0.06 + 0.01
-    ladders = [
-        [1 - step * 10.0**-power for power in range(6)] for step in (1, 0.5, 0.2)
-    ]
-    fine = [1 - n * 10.0**-power for power in range(1, 6) for n in range(9, 0, -1)]
-    finer = [1 - n * 10.0**-power for power in range(2, 6) for n in range(99, 0, -1)]
-    finest = [1 - n * 10.0**-3 for step in (5, 2) for n in range(1000 - step, 0, -step)]
-    chosen: list[float] = []
-    for candidates in (*ladders, fine, finer, finest):
-        for value in candidates:
-            place = height(value)
-            inside = low - room <= place <= high + room
-            apart = (high - low + 2 * room) / 7
-            if inside and all(abs(place - height(v)) >= apart for v in chosen):
-                chosen.append(value)
-        # The fine ladders only help an axis on which the round numbers are too few.
-        if len(chosen) >= 4:
-            break
-    return sorted(chosen)
-
-
 def thinned(values: Sequence[float], most: int) -> list[float]:
     """At most about `most` of the positive `values`, evenly apart on a log axis."""
     ordered = sorted(set(values))
@@ -159,11 +121,6 @@ def thinned(values: Sequence[float], most: int) -> list[float]:
         if math.log(value / kept[-1]) >= apart * 0.999:
             kept.append(value)
     return kept
-
-
-def percent(accuracy: float) -> str:
-    """A tick label: 0.995 is 99.5."""
-    return f"{100 * accuracy:.5g}"
 
 
 def number(value: float) -> str:

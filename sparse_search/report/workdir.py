@@ -36,8 +36,9 @@ class Workdir(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The folder's own name."""
-        return self.path.resolve().name or str(self.path)
+        """The folder's own name, or that of the file without its suffix."""
+        name = self.path.stem if self.command == "table" else self.path.resolve().name
+        return name or str(self.path)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -1,6 +1,9 @@
 import pytest
 
 from sparse_search.report import style
+from sparse_search.report.scales import scale_of
+
+ACCURACY = scale_of("accuracy")
 
 
 @pytest.mark.parametrize(
@@ -8,20 +11,36 @@ from sparse_search.report import style
     [(0.1, 0.98), (0.961, 0.979), (0.5, 0.52), (0.9991, 0.9999), (0.3,), (1.0, 1.0)],
 )
 def test_accuracy_ticks_are_few_apart_and_near_the_data(values):
-    ticks = style.accuracy_ticks(values)
+    ticks = ACCURACY.ticks(values)
     assert 1 <= len(ticks) <= 8
     assert ticks == sorted(set(ticks))
-    labels = [style.percent(tick) for tick in ticks]
+    labels = [ACCURACY.text(tick) for tick in ticks]
     assert len(set(labels)) == len(labels)
 
 
 def test_a_short_axis_has_more_than_one_tick():
-    ticks = style.accuracy_ticks((0.8887, 0.8957, 0.8968))
+    ticks = ACCURACY.ticks((0.8887, 0.8957, 0.8968))
     assert len(ticks) >= 2 and 0.895 in [round(tick, 6) for tick in ticks]
 
 
+@pytest.mark.parametrize("metric", ["loss", "error"])
+@pytest.mark.parametrize(
+    "values", [(0.05, 2.3), (0.41, 0.43), (0.7,), (0.0, 0.0), (1e-7, 0.9), (0.3, 0.5)]
+)
+def test_ticks_of_losses_and_errors_are_few_and_near_the_data(metric, values):
+    scale = scale_of(metric)
+    ticks = scale.ticks(values)
+    assert 1 <= len(ticks) <= 8
+    assert ticks == sorted(set(ticks))
+    labels = [scale.text(tick) for tick in ticks]
+    assert len(set(labels)) == len(labels)
+    heights = [scale.height(value) for value in values]
+    for tick in ticks:
+        assert min(heights) - 0.35 <= scale.height(tick) <= max(heights) + 0.35
+
+
 def test_better_is_higher_and_perfect_is_finite():
-    heights = [style.height(a) for a in (-0.1, 0.0, 0.5, 0.9, 0.999, 1.0)]
+    heights = [ACCURACY.height(a) for a in (-0.1, 0.0, 0.5, 0.9, 0.999, 1.0)]
     assert heights[0] == heights[1] == 0
     assert heights[1:] == sorted(heights[1:])
     assert heights[-1] == pytest.approx(5)
