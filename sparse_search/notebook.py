@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sparse_search import records
+from sparse_search import records, results
 from sparse_search.errors import UserError, nearest
-from sparse_search.train import results
 
 if TYPE_CHECKING:
     import pandas

@@ -29,6 +29,8 @@ masks < costs < train
 records < analysis < report < cli
 analysis < search
 records < train
+errors < results < train
+results < report
 analysis < standing < progress < status < cli
 train < status
 train < notebook

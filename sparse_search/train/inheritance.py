@@ -16,11 +16,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from sparse_search import results
 from sparse_search.algorithms.base import SparseAlgorithm
 from sparse_search.masks.allocations import natural
 from sparse_search.masks.patterns import UNSTRUCTURED
-from sparse_search.train import results
-from sparse_search.train.results import Result
+from sparse_search.results import Result
 
 
 def can_inherit(algorithm: SparseAlgorithm) -> bool:

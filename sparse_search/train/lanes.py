@@ -16,11 +16,11 @@ import numpy as np
 from sparse_search import build, trees
 from sparse_search.config import Config
 from sparse_search.data.dataset import Dataset
+from sparse_search.results import Result
 from sparse_search.train import optimizer
 from sparse_search.train.inheritance import inherited
 from sparse_search.train.methods import rewire_until
 from sparse_search.train.order import make_order
-from sparse_search.train.results import Result
 from sparse_search.train.rounds import (
     Examples,
     Hyper,

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from sparse_search import trees
+from sparse_search import results, trees
 from sparse_search.config import Config
 from sparse_search.costs import flops
 from sparse_search.costs.parameters import effective
@@ -25,7 +25,7 @@ from sparse_search.masks.allocations import natural
 from sparse_search.records import Record, open_journal
 from sparse_search.sparse import formats
 from sparse_search.sparse.formats import Tiled
-from sparse_search.train import costs, processes, results, sharding
+from sparse_search.train import costs, processes, sharding
 from sparse_search.train.checkpoint import Checkpoints, Saved
 from sparse_search.train.lanes import Group
 from sparse_search.train.rounds import FinalMetrics, RoundMetrics

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jax
 
-from sparse_search import build, records
+from sparse_search import build, records, results
 from sparse_search.config import Config, freeze
 from sparse_search.data.dataset import Dataset
 from sparse_search.errors import UserError, nearest
@@ -16,7 +16,6 @@ from sparse_search.train import (
     environment,
     processes,
     representation,
-    results,
     sharding,
 )
 from sparse_search.train import workdir as workdirs

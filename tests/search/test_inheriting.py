@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from commands import CONFIGS, ok, without_times
 
-from sparse_search import load_config, records
+from sparse_search import load_config, records, results
 from sparse_search.report.build import build_report
 from sparse_search.search import driver
-from sparse_search.train import results
 from sparse_search.train.stopped import Stopped
 
 FIELDS = (

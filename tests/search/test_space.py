@@ -6,13 +6,13 @@ import math
 import jax
 import pytest
 
-from sparse_search import records, run_search
+from sparse_search import records, results, run_search
 from sparse_search.config import freeze
 from sparse_search.data import digits
 from sparse_search.errors import UserError
 from sparse_search.search import groups, space
 from sparse_search.search.worker import Worker
-from sparse_search.train import costs, representation, results
+from sparse_search.train import costs, representation
 from sparse_search.train.lanes import Group, Loaded
 from sparse_search.train.sharding import placement
 from sparse_search.train.single import from_search

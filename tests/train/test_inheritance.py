@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from sparse_search import build
+from sparse_search.results import Result
 from sparse_search.train.inheritance import can_inherit, inherited
-from sparse_search.train.results import Result
 
 
 def network(sizes, counts, seed):

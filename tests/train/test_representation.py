@@ -7,12 +7,13 @@ import pytest
 import scipy.sparse
 from commands import CONFIGS, lines, ok, run, without_times
 
+from sparse_search import results
 from sparse_search.config import freeze
 from sparse_search.data.digits import load
 from sparse_search.errors import Impossible, UserError
 from sparse_search.search.space import population
 from sparse_search.sparse import native
-from sparse_search.train import representation, results, single, trials
+from sparse_search.train import representation, single, trials
 from sparse_search.train.stopped import Stopped
 
 FIELDS = {
