@@ -17,7 +17,7 @@ from sparse_search.config import Config
 from sparse_search.errors import UserError
 from sparse_search.search.executors import Executor
 from sparse_search.search.journals import Journals
-from sparse_search.search.worker import Job, JobFailed, record_failure
+from sparse_search.search.worker import Job, JobFailed, WorkerDied, record_failure
 from sparse_search.train.stopped import Stopped
 
 _POLL_SECONDS = 0.2
@@ -84,7 +84,9 @@ def perform(
         if problem is None and search.should_stop():
             problem = Stopped()
             executor.stop()
-        while waiting and idle and problem is None:
+        free = executor.workers - len(running) if waiting else 0
+        while waiting and idle and free > 0 and problem is None:
+            free -= 1
             one = _Running(idle.pop(), waiting.popleft())
             running[executor.submit(one.worker, one.job)] = one
         done, _ = concurrent.futures.wait(
@@ -94,8 +96,9 @@ def perform(
         tick()
         for future in done:
             one = running.pop(future)
-            idle.append(one.worker)
             error = future.exception()
+            # Those that live come first: a lost one may not be replaced yet.
+            idle.insert(0 if isinstance(error, WorkerDied) else len(idle), one.worker)
             if error is None:
                 results[one.job.name] = future.result()
             elif isinstance(error, JobFailed):

@@ -184,6 +184,45 @@ def test_a_worker_that_ends_rounds_is_not_silent(supervised, tmp_path):
     assert isinstance(error, Stopped) and not executor.killed
 
 
+def test_where_a_worker_is_lost_for_good_its_job_waits_for_the_others(tmp_path):
+    class Shrinking(Scripted):
+        """Two workers; the one that dies is not replaced until another is free."""
+
+        def __init__(self):
+            super().__init__(2, lambda job, n: WorkerDied("its node") if n == 1 else n)
+            self.took = []
+
+        def submit(self, worker, job):
+            assert len(self._open) < self.workers, "there is nobody to do it"
+            self.took.append((worker, job.name))
+            future = super().submit(worker, job)
+            if len(self.given) == 1:  # goes on for a while
+                future, self._open[worker] = Future(), Future()
+                self.first = worker, future
+            elif isinstance(future.exception(), WorkerDied):
+                self.workers = 1
+            return future
+
+    executor = Shrinking()
+    search = Search(
+        freeze({}), tmp_path, executor, Journals(tmp_path, 3), lambda: False
+    )
+    ticks = iter(range(1000))
+
+    def tick():
+        if next(ticks) == 3:
+            worker, future = executor.first
+            del executor._open[worker]
+            future.set_result("whole")
+
+    jobs = [Job("one", "measure"), Job("two", "measure")]
+    results = perform(search, jobs, tick)
+    assert results == {"one": "whole", "two": 2}
+    alive, lost = executor.took[0][0], executor.took[1][0]
+    assert alive != lost
+    assert executor.took == [(alive, "one"), (lost, "two"), (alive, "two")]
+
+
 @pytest.mark.parametrize("error", [UserError("do this"), OSError(28, "disk")])
 def test_what_the_user_must_mend_ends_the_search(supervised, error):
     jobs = [Job(f"job-{i}", "train", chunks=CHUNKS[:1]) for i in range(4)]

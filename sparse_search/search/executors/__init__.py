@@ -20,12 +20,12 @@ class Executor(Protocol):
 
     A worker performs one job at a time and keeps what it has compiled for the next.
     `worker.answer` performs a job wherever that is.
-
-    Attributes:
-        workers: how many there are.
     """
 
-    workers: int
+    @property
+    def workers(self) -> int:
+        """How many there are now, at least 1; never more than at the beginning."""
+        ...
 
     def submit(self, worker: int, job: Job) -> Future:
         """Give a job to an idle worker; one that has died is replaced.

@@ -51,8 +51,8 @@ class Ray:
                     "config.executor_options."
                 ) from None
         resources = ray.cluster_resources()
-        kind = "GPU" if resources.get("GPU") else "CPU"
-        self.workers = config.workers or int(resources.get(kind, 1))
+        self._kind = kind = "GPU" if resources.get("GPU") else "CPU"
+        self._most = config.workers or int(resources.get(kind, 1))
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -73,6 +73,12 @@ class Ray:
         self._begin = lambda: actor.remote(config, workdir.resolve())
         self._actors: dict[int, Any] = {}
         self._killed: dict[int, str] = {}
+
+    @property
+    def workers(self) -> int:
+        """How many the cluster has room for: nodes come and go."""
+        room = int(ray.cluster_resources().get(self._kind, 0))
+        return max(min(self._most, room), 1)
 
     def submit(self, worker: int, job: Job) -> Future:
         """Give a worker a job; see `executors.Executor`."""
