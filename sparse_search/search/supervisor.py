@@ -43,11 +43,17 @@ class Search(NamedTuple):
 
 
 class _Running:
-    """A job that a worker performs, and when it was last seen to do something."""
+    """A job that a worker performs, and when it was last seen to do something.
+
+    Attributes:
+        heard: whether rounds of it were seen since it was given.
+        withdrawn: whether there was no worker for it, which is no failure of its own.
+    """
 
     def __init__(self, worker: int, job: Job):
         self.worker, self.job = worker, job
         self.trials = {t.name for chunk in job.chunks for t in chunk.trials}
+        self.heard = self.withdrawn = False
         self.beat()
 
     def beat(self) -> None:
@@ -77,6 +83,7 @@ def perform(
     executor = search.executor
     waiting, idle = deque(jobs), list(reversed(range(executor.workers)))
     running: dict[Future, _Running] = {}
+    lost: set[int] = set()  # workers that died, and were not heard of since
     results: dict[str, Any] = {}
     failures: Counter[str] = Counter()
     problem: BaseException | None = None
@@ -93,14 +100,19 @@ def perform(
             running, _POLL_SECONDS, concurrent.futures.FIRST_COMPLETED
         )
         _listen(search, running, done)
+        _withdraw(executor, running, done, lost, idle)
         tick()
         for future in done:
             one = running.pop(future)
             error = future.exception()
             # Those that live come first: a lost one may not be replaced yet.
-            idle.insert(0 if isinstance(error, WorkerDied) else len(idle), one.worker)
+            died = isinstance(error, WorkerDied)
+            (lost.add if died else lost.discard)(one.worker)
+            idle.insert(0 if died else len(idle), one.worker)
             if error is None:
                 results[one.job.name] = future.result()
+            elif one.withdrawn:
+                waiting.appendleft(one.job)
             elif isinstance(error, JobFailed):
                 left = _after_failure(search, one.job, error, failures)
                 if left is None:
@@ -121,11 +133,32 @@ def _listen(search: Search, running: dict[Future, _Running], done: set[Future]) 
     heard = search.journals.look()
     for future, one in running.items():
         if heard & one.trials:
+            one.heard = True
             one.beat()
         patience = max(search.config.patience, _SLOWER * one.job.round_seconds)
         if future not in done and one.silence() > patience:
             search.executor.kill(one.worker, f"it was silent for {patience:.0f} s")
             one.beat()
+
+
+def _withdraw(
+    executor: Executor,
+    running: dict[Future, _Running],
+    done: set[Future],
+    lost: set[int],
+    idle: Sequence[int],
+) -> None:
+    """Take back what was given to workers for which there is no room any more.
+
+    A cluster may say late that it has lost a node, and what lives keeps its place.
+    """
+    lost -= {one.worker for one in running.values() if one.heard}
+    open_ = [one for future, one in running.items() if future not in done]
+    mute = [one for one in open_ if one.worker in lost and not one.withdrawn]
+    surplus = len(open_) + len(set(idle) - lost) - executor.workers if mute else 0
+    for one in mute[: max(surplus, 0)]:
+        one.withdrawn = True
+        executor.kill(one.worker, "there is no room for it any more")
 
 
 def _after_failure(

@@ -223,6 +223,31 @@ def test_where_a_worker_is_lost_for_good_its_job_waits_for_the_others(tmp_path):
     assert executor.took == [(alive, "one"), (lost, "two"), (alive, "two")]
 
 
+def test_a_job_that_waits_for_a_worker_that_is_gone_is_given_to_another(tmp_path):
+    """A cluster may say late that it has lost a node."""
+
+    executor = Scripted(2, lambda job, n: WorkerDied("its node") if n == 1 else None)
+    search = Search(
+        freeze({"retries": 1}), tmp_path, executor, Journals(tmp_path, 3), lambda: False
+    )
+    ticks = iter(range(1000))
+    first = Job("one", "measure"), Job("two", "train", chunks=CHUNKS[:1])
+
+    def tick():
+        now = next(ticks)
+        if now == 2:
+            executor.workers = 1
+        if now == 4:  # worker 0 has done its job
+            executor._open.pop(0).set_result("whole")
+        if now == 6:
+            assert executor.given[-1] == first[1] and list(executor._open) == [0]
+            executor._open.pop(0).set_result("done")
+
+    results = perform(search, [first[0], first[1]], tick)
+    assert results == {"one": "whole", "two": "done"}
+    assert executor.killed == ["there is no room for it any more"]
+
+
 @pytest.mark.parametrize("error", [UserError("do this"), OSError(28, "disk")])
 def test_what_the_user_must_mend_ends_the_search(supervised, error):
     jobs = [Job(f"job-{i}", "train", chunks=CHUNKS[:1]) for i in range(4)]
