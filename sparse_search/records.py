@@ -49,6 +49,7 @@ COLUMNS = (
     "wall_seconds",
     "status",
     "parent",
+    "stored_bytes",
 )
 
 SMALL_DENSE = "small_dense"

@@ -18,6 +18,8 @@ from sparse_search.records import SMALL_DENSE
 SAME_BUDGET = 1.02
 METRICS = {"accuracy": True, "loss": False}
 """The metrics a map can be drawn for, and whether more is better."""
+COSTS = ("parameters", "effective_parameters", "train_flops", "stored_bytes")
+"""What, besides nnz, small dense networks are compared at equal amounts of."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Points:
     budget: np.ndarray  # (P,) index into the nnz of its family
     nnz: np.ndarray  # (P,) its own, exact
     density: np.ndarray  # (P,)
+    shapes: list[tuple[Any, Any]]  # width and depth
+    costs: dict[str, np.ndarray]  # (P, K) log2 of each of `COSTS`
     valid: np.ndarray  # (P, K) more is better
     test: np.ndarray  # (P, K) the metric as it is
     collapsed: np.ndarray  # (P, K) bool
@@ -119,12 +123,16 @@ def _points(
     shape = (len(groups), len(seeds))
     valid, test = np.full(shape, np.nan), np.full(shape, np.nan)
     collapsed = np.zeros(shape, bool)
+    costs = {cost: np.full(shape, np.nan) for cost in COSTS}
     for p, group in enumerate(groups.values()):
         for row in group:
             k = column[row["seed"]]
             valid[p, k] = sign * number(row, f"valid_{metric}")
             test[p, k] = number(row, f"test_{metric}")
             collapsed[p, k] = row.get("status") == "collapsed"
+            for cost, values in costs.items():
+                amount = number(row, cost)
+                values[p, k] = math.log2(amount) if amount > 0 else math.nan
     first = [group[0] for group in groups.values()]
     return Points(
         names=[key[1] for key in groups],
@@ -133,6 +141,8 @@ def _points(
         budget=np.array([key[2] for key in groups], int),
         nnz=np.array([row["nnz"] for row in first], float),
         density=np.array([number(row, "density") for row in first], float),
+        shapes=[(row.get("width"), row.get("depth")) for row in first],
+        costs=costs,
         valid=valid,
         test=test,
         collapsed=collapsed,
