@@ -22,7 +22,7 @@ from sparse_search.analysis.dense_costs import (
 from sparse_search.analysis.effects import Summary
 from sparse_search.analysis.gains import choice_without
 from sparse_search.analysis.small_dense import gain_of, half_widths
-from sparse_search.analysis.table import COSTS, METRICS, Points, Trials, best
+from sparse_search.analysis.table import METRICS, OTHER_COSTS, Points, Trials, best
 
 
 def at_equal_costs(trials: Trials, summaries: list[Summary]) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def at_equal_costs(trials: Trials, summaries: list[Summary]) -> dict[str, Any]:
     without that cost.
     """
     chosen, found = chosen_dense(trials), {}
-    for cost in COSTS:
+    for cost in OTHER_COSTS:
         dense = reference(trials, chosen, cost)
         why = None
         if not np.isfinite(trials.sparse.costs[cost]).any():

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 
 from sparse_search.errors import UserError, one_of
-from sparse_search.records import SMALL_DENSE
+from sparse_search.records import COSTS, SMALL_DENSE
 
 SAME_BUDGET = 1.02
 METRICS = {"accuracy": True, "loss": False}
 """The metrics a map can be drawn for, and whether more is better."""
-COSTS = ("parameters", "effective_parameters", "train_flops", "stored_bytes")
-"""What, besides nnz, small dense networks are compared at equal amounts of."""
+OTHER_COSTS = tuple(cost for cost in COSTS if cost != "nnz")
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Points:
     nnz: np.ndarray  # (P,) its own, exact
     density: np.ndarray  # (P,)
     shapes: list[tuple[Any, Any]]  # width and depth
-    costs: dict[str, np.ndarray]  # (P, K) log2 of each of `COSTS`
+    costs: dict[str, np.ndarray]  # (P, K) log2 of each of `OTHER_COSTS`
     valid: np.ndarray  # (P, K) more is better
     test: np.ndarray  # (P, K) the metric as it is
     collapsed: np.ndarray  # (P, K) bool
@@ -123,7 +122,7 @@ def _points(
     shape = (len(groups), len(seeds))
     valid, test = np.full(shape, np.nan), np.full(shape, np.nan)
     collapsed = np.zeros(shape, bool)
-    costs = {cost: np.full(shape, np.nan) for cost in COSTS}
+    costs = {cost: np.full(shape, np.nan) for cost in OTHER_COSTS}
     for p, group in enumerate(groups.values()):
         for row in group:
             k = column[row["seed"]]

@@ -4,6 +4,7 @@ from typing import Any
 
 from sparse_search.analysis import classes
 from sparse_search.analysis.table import METRICS
+from sparse_search.records import COSTS
 
 _ORDER = (
     classes.WEIGHT,
@@ -12,14 +13,6 @@ _ORDER = (
     classes.SATURATED,
     classes.UNDETERMINED,
 )
-
-COST_NAMES = {
-    "nnz": "nnz",
-    "parameters": "parameters",
-    "effective_parameters": "effective parameters",
-    "train_flops": "training FLOPs",
-    "stored_bytes": "stored bytes",
-}
 
 
 def verdict(region_map: dict[str, Any]) -> list[str]:
@@ -194,14 +187,14 @@ def _at_costs(region_map: dict[str, Any], metric: str) -> list[str]:
         decided = decided or better + worse > 0
         text = f"beats small-dense at {better} of {len(rows)} budgets"
         text += f" and loses to it at {worse}" if worse else ""
-        said.setdefault(text, []).append(COST_NAMES[cost])
+        said.setdefault(text, []).append(COSTS[cost])
     if not decided:
         return []
     parts = [f"at equal {_listed(costs)} it {text}" for text, costs in said.items()]
     for entry in region_map["disagreements"]:
         if entry["decided"]:
             better, worse = (
-                _listed([COST_NAMES[cost] for cost in entry[side]])
+                _listed([COSTS[cost] for cost in entry[side]])
                 for side in ("better", "worse")
             )
             parts.append(

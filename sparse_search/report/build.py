@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sparse_search.errors import UserError
-from sparse_search.report import content, files, plots, protocols, region_plot, tables
+from sparse_search.report import (
+    content,
+    decomposition_plot,
+    dense_plot,
+    files,
+    plots,
+    protocols,
+    region_plot,
+    tables,
+)
 from sparse_search.report import workdir as workdirs
 from sparse_search.report.series import compared, lines_of
 
@@ -52,6 +61,10 @@ def build_report(workdir: Path, out: Path | None = None) -> Summary:
     }
     if protocols.has_protocols(lines):
         draw["protocols"] = partial(protocols.draw_protocols, lines, run.task)
+    if decomposition_plot.has_decomposition(regions):
+        draw["decomposition"] = partial(decomposition_plot.draw_decomposition, regions)
+    if dense_plot.has_dense(regions):
+        draw["small_dense"] = partial(dense_plot.draw_small_dense, regions)
     pictures = {name: plots.render(function) for name, function in draw.items()}
     for name, kinds in pictures.items():
         for kind, data in kinds.items():
