@@ -64,7 +64,8 @@ def _shares(
 ) -> tuple[dict[str, Any], list[str]]:
     """The shares, and what cannot be said of them."""
     counts = np.isfinite(table.y).sum(axis=1)
-    shares = dict.fromkeys((*SHARES, "weights_minus_structure"), UNKNOWN)
+    names = (*SHARES, "weights_minus_structure")
+    shares: dict[str, Any] = dict.fromkeys(names, UNKNOWN)
     if not counts.size:
         return shares, ["No sparse structure has a finished trial."]
     budgets, structures = about["budgets"] > 1, about["structures"] > 1

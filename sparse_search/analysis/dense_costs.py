@@ -49,7 +49,7 @@ class Reference:
 
 def read(curve: DenseCurve, cost: np.ndarray | float) -> np.ndarray:
     """The metric (more is better) at some log2 costs; the ends go on flat."""
-    return np.interp(cost, curve.doublings, curve.metric)
+    return np.asarray(np.interp(cost, curve.doublings, curve.metric))
 
 
 def monotone_curve(nodes: np.ndarray, metric: np.ndarray, sign: float) -> DenseCurve:

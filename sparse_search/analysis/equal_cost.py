@@ -139,8 +139,8 @@ def _rows(
     for b, k in zip(*np.nonzero(choices >= 0), strict=True):
         p = choices[b, k]
         at[b, k] = costs[p, k]
-        weights[b] += dense.weights(costs[p, k]) / (choices[b] >= 0).sum()
-        reached = dense.at_seed(costs[p, k], k)
+        weights[b] += dense.weights(float(costs[p, k])) / (choices[b] >= 0).sum()
+        reached = dense.at_seed(float(costs[p, k]), k)
         difference[b, k] = dense.curve.sign * points.test[p, k] - reached
     agreed = [
         len(set(row.tolist()) - {-1}) < 2 and bool(dense.agreed[used > 0].all())

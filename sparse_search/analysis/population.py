@@ -76,9 +76,14 @@ def _side(trials: Trials, test: np.ndarray, chosen: np.ndarray) -> dict[str, Any
             value = float(np.quantile(side["errors"], level))
             middle, low, _ = stats.t_interval(np.nanquantile(seeds, level, axis=0))
             half = middle - low
-        side[name] = {"value": value, "low": value - half, "high": value + half}
-    value, low, high = stats.t_interval(chosen)
-    return side | {"best": {"value": value, "low": low, "high": high}}
+        side[name] = _within((value, value - half, value + half), more)
+    return side | {"best": _within(stats.t_interval(chosen), more)}
+
+
+def _within(ends: tuple[float, float, float], accuracy: bool) -> dict[str, float]:
+    """An estimate and its limits, which are 0 … 1 for errors of accuracy."""
+    value, low, high = np.clip(ends, 0.0, 1.0 if accuracy else np.inf).tolist()
+    return {"value": value, "low": low, "high": high}
 
 
 def _noise(

@@ -114,7 +114,8 @@ def _decomposition_section(
             _DECOMPOSITION_CAPTION,
             column=True,
         )
-    body += claim_tables.shares_table(regions) + claim_tables.models_table(regions)
+    body += claim_tables.shares_table(regions)
+    body += "<h3>Nested models</h3>" + claim_tables.models_table(regions)
     return Section("Weights or structure, over the whole map", body)
 
 

@@ -108,7 +108,7 @@ def _box(
         axes.hlines(100 * best["value"], left, right, style.VERMILLION, linewidth=1.6)
     if best["low"] is not None:
         ends = [100 * max(best[end], 1e-5) for end in ("low", "high")]
-        axes.vlines(at, *ends, style.VERMILLION, linewidth=0.7)
+        axes.vlines(at, *ends, color=style.VERMILLION, linewidth=0.7)
 
 
 def _draw_share(axes: "Axes", rows: Sequence[dict[str, Any]]) -> None:
