@@ -158,14 +158,15 @@ def _draw_costs(axes: "Axes", region_map: dict[str, Any], step: float) -> None:
     ]
     _signed_axis(axes, min([0.0, *values, *ends]), max([0.0, *values, *ends]))
     axes.set_ylabel("large-sparse −\nsmall-dense (points)", fontsize=7)
-    axes.legend(
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.34),
-        ncols=3,
-        title="best structure, with 95 % intervals, at equal",
-        columnspacing=1.2,
-        handletextpad=0.4,
-    )
+    if tables:
+        axes.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.34),
+            ncols=3,
+            title="best structure, with 95 % intervals, at equal",
+            columnspacing=1.2,
+            handletextpad=0.4,
+        )
 
 
 def _difference(
