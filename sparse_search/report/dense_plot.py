@@ -62,9 +62,10 @@ def _draw_errors(axes: "Axes", rows: Sequence[dict[str, Any]], step: float) -> N
             at = nnz * step**shift
             values = [100 * error for error in side["errors"]]
             # Side by side in the order of their errors: the same for the same journal.
-            places = [((7 * i) % 10 - 4.5) / 45 for i in range(len(values))]
+            places = [((7 * i) % 10) / 45 for i in range(len(values))]
+            middle = sum(places) / len(places)
             axes.plot(
-                [at * step**place for place in places],
+                [at * step ** (place - middle) for place in places],
                 values,
                 linestyle="",
                 marker=marker,
@@ -72,6 +73,7 @@ def _draw_errors(axes: "Axes", rows: Sequence[dict[str, Any]], step: float) -> N
                 color=colour,
                 alpha=0.6,
                 markeredgewidth=0,
+                zorder=3,
             )
             _box(axes, at, side, colour, step)
         if sides:
