@@ -50,10 +50,20 @@ COLUMNS = (
     "status",
     "parent",
     "task",
+    "stored_bytes",
 )
 
 SMALL_DENSE = "small_dense"
 """The structure of every small dense network: one family, valid at any nnz."""
+
+COSTS = {
+    "nnz": "nnz",
+    "parameters": "parameters",
+    "effective_parameters": "effective parameters",
+    "train_flops": "training FLOPs",
+    "stored_bytes": "stored bytes",
+}
+"""The columns that networks are compared at equal amounts of, in words."""
 
 STATUSES = ("done", "collapsed", "diverged", "failed")
 

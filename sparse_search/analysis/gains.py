@@ -13,11 +13,28 @@ from sparse_search.analysis.cells import Cells
 from sparse_search.analysis.table import METRICS, Points, Trials, best
 
 
-def cross_fitted(points: Points, among: np.ndarray) -> tuple[np.ndarray, bool]:
-    """The test metric of the best point, chosen for each seed on the other seeds.
+def choice_without(points: Points, among: np.ndarray, seed: int) -> int:
+    """The best point on all seeds but one, of those that have that one; −1 if none.
 
     A point that is chosen on the seeds it is judged by looks better than it is, so the
     choice by validation is repeated for every seed without that seed.
+
+    Args:
+        points: the points of one family.
+        among: (n,) indices of the candidates.
+        seed: the one it will be judged by.
+    """
+    there = among[np.isfinite(points.test[among, seed])]
+    if len(there) == 0:
+        return -1
+    others = np.arange(points.test.shape[1]) != seed
+    if not np.isfinite(points.valid[there][:, others]).any():
+        others = ~others  # a single seed: nothing else to choose by
+    return best(points, there, others)
+
+
+def cross_fitted(points: Points, among: np.ndarray) -> tuple[np.ndarray, bool]:
+    """The test metric of the best point, chosen for each seed on the other seeds.
 
     Args:
         points: the points of one family.
@@ -28,19 +45,9 @@ def cross_fitted(points: Points, among: np.ndarray) -> tuple[np.ndarray, bool]:
         all seeds agree on the choice.
     """
     seeds = points.test.shape[1]
-    choices = set()
-    chosen = np.full(seeds, np.nan)
-    for k in range(seeds):
-        there = among[np.isfinite(points.test[among, k])]
-        if len(there) == 0:
-            continue
-        others = np.arange(seeds) != k
-        if not np.isfinite(points.valid[there][:, others]).any():
-            others = ~others  # a single seed: nothing else to choose by
-        choice = best(points, there, others)
-        choices.add(choice)
-        chosen[k] = points.test[choice, k]
-    return chosen, len(choices) < 2
+    choices = [choice_without(points, among, k) for k in range(seeds)]
+    chosen = [points.test[p, k] if p >= 0 else np.nan for k, p in enumerate(choices)]
+    return np.array(chosen, float), len(set(choices) - {-1}) < 2
 
 
 def reference_points(trials: Trials, budget: int) -> np.ndarray:

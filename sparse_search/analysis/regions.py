@@ -18,6 +18,7 @@ import numpy as np
 from sparse_search.analysis import classes
 from sparse_search.analysis.boundaries import boundaries
 from sparse_search.analysis.cells import Cells, sparse_cells
+from sparse_search.analysis.decomposition import decompose
 from sparse_search.analysis.effects import (
     Effects,
     Interval,
@@ -26,8 +27,10 @@ from sparse_search.analysis.effects import (
     random_effects,
     summarise,
 )
+from sparse_search.analysis.equal_cost import at_equal_costs, disagreements
 from sparse_search.analysis.fragile import fragile_because, other_scale
 from sparse_search.analysis.gains import DenseCurve, dense_curve
+from sparse_search.analysis.population import population
 from sparse_search.analysis.small_dense import compare
 from sparse_search.analysis.table import Trials, read_trials
 
@@ -44,10 +47,11 @@ def region_map(
 
     Returns:
         The contents of `regions.json`: `task`, `metric`, `budgets`, `boundaries`,
-        `by_method`, `large_sparse_vs_small_dense`; also `without_collapsed` (the same
-        budgets without collapsed trials; null if there are none), `chosen_on`, and
-        `excluded`, the trials that have no metrics. Unbounded limits and unknown
-        values are None.
+        `by_method`, `large_sparse_vs_small_dense` (at equal nnz), `at_equal_cost` and
+        `disagreements` (between these comparisons), `population`, `decomposition`; also
+        `without_collapsed` (the same budgets without collapsed trials; null if there
+        are none), `chosen_on`, and `excluded`, the trials that have no metrics.
+        Unbounded limits and unknown values are None.
 
     Raises:
         UserError: an unknown metric, or a row without nnz, structure or seed.
@@ -59,6 +63,8 @@ def region_map(
     if cells.collapsed.any():
         without = _map(cells.without_collapsed(), trials, curve)
     summaries = summarise(cells)
+    against_dense = compare(trials, cells, summaries, curve)
+    at_costs = at_equal_costs(trials, summaries)
     result = {
         "task": task,
         "metric": f"test_{metric}",
@@ -67,7 +73,10 @@ def region_map(
             method: _map(cells.of_method(method), trials, curve)
             for method in dict.fromkeys(cells.methods)
         },
-        "large_sparse_vs_small_dense": compare(trials, cells, summaries, curve),
+        "large_sparse_vs_small_dense": against_dense,
+        "at_equal_cost": at_costs,
+        "disagreements": disagreements(against_dense, at_costs, metric),
+        "population": population(trials, cells, summaries),
         "without_collapsed": without,
         "chosen_on": trials.chosen_on,
         "excluded": trials.without_metrics,
@@ -131,6 +140,7 @@ def _map(cells: Cells, trials: Trials, curve: DenseCurve | None) -> dict[str, An
     return {
         "budgets": budgets,
         "boundaries": boundaries(cells.nnz, found, significant),
+        "decomposition": decompose(cells),
     }
 
 

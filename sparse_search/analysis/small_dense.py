@@ -41,7 +41,7 @@ def compare(
             dense[b], same = cross_fitted(trials.dense, among)
             agreed[b] &= same
     difference = sparse - dense
-    half = _half_widths(difference, agreed, summaries)
+    half = half_widths(difference, agreed, summaries, len(agreed))
     if curve is not None:
         gained, censored = gains(cells, curve)
     rows = []
@@ -62,7 +62,7 @@ def compare(
             # the sparse metric cannot be told from it.
             paired = np.where(np.isfinite(difference[b]), sparse[b], np.nan)
             mean = float(np.nanmean(paired))
-            row["gain"] = _gain(curve, trials.nnz[b], mean, half[b])
+            row["gain"] = gain_of(curve, np.log2(trials.nnz[b]), mean, half[b])
             row |= _spread(gained[:, b], censored[:, b])
         else:
             row["gain"] = dict(value=None, low=None, high=None, censored=None)
@@ -71,10 +71,20 @@ def compare(
     return rows
 
 
-def _half_widths(
-    difference: np.ndarray, agreed: np.ndarray, summaries: list[Summary]
+def half_widths(
+    difference: np.ndarray,
+    agreed: np.ndarray,
+    summaries: list[Summary],
+    independent: float,
 ) -> np.ndarray:
-    """(B,) half widths of the differences' intervals, NaN where they have none."""
+    """(B,) half widths of the differences' intervals, NaN where they have none.
+
+    Args:
+        difference: (B, K) sparse − dense, paired by seed.
+        agreed: (B,) whether the choices are the same for all seeds.
+        summaries: of the sparse structures at those budgets.
+        independent: how many independent differences the B are worth.
+    """
     counts = np.isfinite(difference).sum(axis=1)
     own = np.full(len(counts), np.nan)
     several = counts > 1
@@ -84,7 +94,7 @@ def _half_widths(
         np.maximum(counts - 1, 0),
         np.array([s.error for s in summaries]),
         np.array([s.dof for s in summaries]),
-        independent=len(counts),
+        independent=independent,
         at_least_scale=False,
     )
     # Where the choice changes with the seed left out, each seed's choice leans on the
@@ -98,8 +108,10 @@ def _half_widths(
     return half
 
 
-def _gain(curve: DenseCurve, nnz: float, mean: float, half: float) -> dict[str, Any]:
-    start = np.log2(nnz)
+def gain_of(
+    curve: DenseCurve, start: float, mean: float, half: float
+) -> dict[str, Any]:
+    """How many doublings beyond `start` (log2) the curve reaches a metric."""
     at = [mean, mean - curve.sign * half, mean + curve.sign * half]
     (value, low, high), (side, low_side, high_side) = curve.reach(np.array(at))
     known = np.isfinite(half)

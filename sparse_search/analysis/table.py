@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparse_search.errors import UserError, one_of
-from sparse_search.records import SMALL_DENSE
+from sparse_search.records import COSTS, SMALL_DENSE
 
 SAME_BUDGET = 1.02
 
@@ -40,6 +40,7 @@ METRICS = {
     "error": Metric(rises=False, share=True),
     "loss": Metric(rises=False, share=False),
 }
+OTHER_COSTS = tuple(cost for cost in COSTS if cost != "nnz")
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Points:
     budget: np.ndarray  # (P,) index into the nnz of its family
     nnz: np.ndarray  # (P,) its own, exact
     density: np.ndarray  # (P,)
+    shapes: list[tuple[Any, Any]]  # width and depth
+    costs: dict[str, np.ndarray]  # (P, K) log2 of each of `OTHER_COSTS`
     valid: np.ndarray  # (P, K) more is better
     test: np.ndarray  # (P, K) the metric as it is
     collapsed: np.ndarray  # (P, K) bool
@@ -141,12 +144,16 @@ def _points(
     shape = (len(groups), len(seeds))
     valid, test = np.full(shape, np.nan), np.full(shape, np.nan)
     collapsed = np.zeros(shape, bool)
+    costs = {cost: np.full(shape, np.nan) for cost in OTHER_COSTS}
     for p, group in enumerate(groups.values()):
         for row in group:
             k = column[row["seed"]]
             valid[p, k] = sign * number(row, f"valid_{metric}")
             test[p, k] = number(row, f"test_{metric}")
             collapsed[p, k] = row.get("status") == "collapsed"
+            for cost, values in costs.items():
+                amount = number(row, cost)
+                values[p, k] = math.log2(amount) if amount > 0 else math.nan
     first = [group[0] for group in groups.values()]
     return Points(
         names=[key[1] for key in groups],
@@ -155,6 +162,8 @@ def _points(
         budget=np.array([key[2] for key in groups], int),
         nnz=np.array([row["nnz"] for row in first], float),
         density=np.array([number(row, "density") for row in first], float),
+        shapes=[(row.get("width"), row.get("depth")) for row in first],
+        costs=costs,
         valid=valid,
         test=test,
         collapsed=collapsed,

@@ -4,6 +4,7 @@ from typing import Any
 
 from sparse_search.analysis import classes
 from sparse_search.analysis.table import METRICS
+from sparse_search.records import COSTS
 
 _ORDER = (
     classes.WEIGHT,
@@ -31,20 +32,21 @@ def verdict(region_map: dict[str, Any]) -> list[str]:
             "Large-sparse cannot be compared with small-dense.",
         ]
     sentences = [_classes(budgets)]
-    boundary = _boundaries(region_map["boundaries"])
-    if boundary:
-        sentences.append(boundary)
+    sentences += _boundaries(region_map["boundaries"])
+    sentences += _decomposition(region_map["decomposition"]["shares"])
     metric = region_map["metric"].removeprefix("test_")
     rows = region_map["large_sparse_vs_small_dense"]
     sentences += _against_dense(rows, metric)
+    sentences += _at_costs(region_map, metric)
     compared = {row["nnz"] for row in rows if row["low"] is not None}
     alone = [b for b in budgets if b["nnz"] not in compared]
-    if alone and compared:
+    more = _needed(budgets)
+    # Six are enough: the figures show where a reference is missing.
+    if alone and compared and len(sentences) + bool(more) < 6:
         sentences.append(
             f"There is no reference at {_at(alone)}: small dense networks were not "
             "trained there, or ended at chance level with some seed."
         )
-    more = _needed(budgets)
     if more:
         sentences.append(more)
     return sentences
@@ -79,16 +81,34 @@ def _classes(budgets: list[dict[str, Any]]) -> str:
     return sentence[0].upper() + sentence[1:]
 
 
-def _boundaries(found: list[dict[str, Any]]) -> str:
+def _boundaries(found: list[dict[str, Any]]) -> list[str]:
     parts = [
         f"from {b['from']} to {b['to']} near {b['nnz']:,.0f} weights "
         f"({b['low']:,.0f} to {b['high']:,.0f})"
         for b in found
         if b["low"] is not None and b["high"] is not None
     ]
-    if not parts:
-        return ""
-    return f"As weights are added the map turns {_listed(parts)}."
+    return [f"As weights are added the map turns {_listed(parts)}."] if parts else []
+
+
+def _decomposition(shares: dict[str, dict[str, Any]]) -> list[str]:
+    """Whether weights or structure explain more, where that is decided."""
+    low, high = (shares["weights_minus_structure"][end] for end in ("low", "high"))
+    if low is None or low <= 0 <= high:
+        return []
+
+    def percent(name: str) -> str:
+        share = shares[name]
+        ends = f"{100 * share['low']:.0f} to {100 * share['high']:.0f}"
+        return f"{100 * share['value']:.0f} % ({ends})"
+
+    more = ""
+    if shares["interaction"]["value"] is not None:
+        more = f", their interaction {percent('interaction')}"
+    return [
+        f"Over the whole map the number of weights explains {percent('weights')} of "
+        f"the variance, structure {percent('structure')}{more}."
+    ]
 
 
 def _amount(row: dict[str, Any], metric: str) -> str:
@@ -125,18 +145,18 @@ def _against_dense(rows: list[dict[str, Any]], metric: str) -> list[str]:
     better = [row for row in known if ends[id(row)][0] > 0]
     worse = [row for row in known if ends[id(row)][1] < 0]
     open_ = len(known) - len(better) - len(worse)
-    sentences = []
+    parts = []
     for side, verb in ((better, "beats"), (worse, "loses to")):
         if not side:
             continue
         largest = max(side, key=lambda row: abs(row["difference"]))
         most = "" if len(side) == 1 else "most "
-        sentences.append(
-            f"Large-sparse {verb} small-dense at {len(side)} of {len(known)} budgets, "
+        parts.append(
+            f"{verb} small-dense at {len(side)} of {len(known)} budgets, "
             f"{most}at {largest['nnz']:,} weights: by {_amount(largest, metric)}"
-            f"{_gain(largest['gain'])}."
+            f"{_gain(largest['gain'])}"
         )
-    if not sentences:
+    if not parts:
         widest = max(known, key=lambda row: row["high"] - row["low"])
         half = (widest["high"] - widest["low"]) / 2
         width = f"{100 * half:.1f} points" if METRICS[metric].share else f"{half:.2g}"
@@ -148,11 +168,41 @@ def _against_dense(rows: list[dict[str, Any]], metric: str) -> list[str]:
             f"{len(known)} budgets ({known_to})."
         ]
     if open_:
-        sentences[-1] = (
-            sentences[-1][:-1]
-            + f"; at the other {open_ if open_ > 1 else 'one'} the interval contains 0."
-        )
-    return sentences
+        others = open_ if open_ > 1 else "one"
+        parts.append(f"at the other {others} the interval contains 0")
+    return [f"Large-sparse {'; '.join(parts)}."]
+
+
+def _at_costs(region_map: dict[str, Any], metric: str) -> list[str]:
+    """The comparison at other equal costs, where any of it is decided."""
+    said: dict[str, list[str]] = {}
+    decided = False
+    for cost, part in region_map["at_equal_cost"].items():
+        rows = [r for r in part["rows"] if (r["low"], r["high"]) != (None, None)]
+        if not rows:
+            continue
+        above = sum(r["low"] is not None and r["low"] > 0 for r in rows)
+        below = sum(r["high"] is not None and r["high"] < 0 for r in rows)
+        better, worse = (above, below) if METRICS[metric].rises else (below, above)
+        decided = decided or better + worse > 0
+        text = f"beats small-dense at {better} of {len(rows)} budgets"
+        text += f" and loses to it at {worse}" if worse else ""
+        said.setdefault(text, []).append(COSTS[cost])
+    if not decided:
+        return []
+    parts = [f"at equal {_listed(costs)} it {text}" for text, costs in said.items()]
+    for entry in region_map["disagreements"]:
+        if entry["decided"]:
+            better, worse = (
+                _listed([COSTS[cost] for cost in entry[side]])
+                for side in ("better", "worse")
+            )
+            parts.append(
+                f"at {entry['nnz']:,} weights it is better at equal {better} and worse "
+                f"at equal {worse}"
+            )
+    sentence = "; ".join(parts).replace(" it beats", " large-sparse beats", 1)
+    return [sentence[0].upper() + sentence[1:] + "."]
 
 
 def _needed(budgets: list[dict[str, Any]]) -> str:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from sparse_search.errors import UserError, one_of
 from sparse_search.report import (
     content,
+    decomposition_plot,
+    dense_plot,
     files,
     foreign,
     method_text,
@@ -100,6 +102,10 @@ def _build(
     }
     if protocols.has_protocols(lines):
         draw["protocols"] = partial(protocols.draw_protocols, lines, run.task, scale)
+    if decomposition_plot.has_decomposition(regions):
+        draw["decomposition"] = partial(decomposition_plot.draw_decomposition, regions)
+    if dense_plot.has_dense(regions):
+        draw["small_dense"] = partial(dense_plot.draw_small_dense, regions)
     pictures = {name: plots.render(function) for name, function in draw.items()}
     for name, kinds in pictures.items():
         for kind, data in kinds.items():

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sparse_search import records
-from sparse_search.report import interactive, method_text, page_tables
+from sparse_search.report import claim_tables, interactive, method_text, page_tables
 from sparse_search.report.page import Section, embedded, live_figure, page, picture
 from sparse_search.report.plots import INTERVALS
 from sparse_search.report.scales import Scale, scale_of
@@ -28,6 +28,23 @@ _REGIONS_CAPTION = (
     "interval far longer than the others leaves its panel; the tables have its ends. "
     "Also as <a href=regions.svg>SVG</a>, <a href=regions.png>PNG</a> and <a "
     "href=regions.json>JSON</a>."
+)
+_DENSE_CAPTION = (
+    "Top: the test error of every sparse structure (mean over seeds) and of every "
+    "shape of small dense networks with as many weights; boxes span the quartiles and "
+    "have a line at the median; the orange bar is the best, chosen on validation, with "
+    "its 95 % interval. Middle: how many structures have less error than the best "
+    "small dense; the interval holds for all at once. Bottom: the best structure minus "
+    "small dense networks of the same nnz, parameters, FLOPs or bytes; an arrow begins "
+    "at a bound, where small dense networks of that cost were not trained. Also as <a "
+    "href=small_dense.svg>SVG</a> and <a href=small_dense.png>PNG</a>."
+)
+_DECOMPOSITION_CAPTION = (
+    "How much of the variance of test accuracy over all trials is due to the number of "
+    "weights, to structure (the same at every budget), to their interaction "
+    "(structures that pay at some budgets only) and to seeds; 95 % intervals where "
+    "there is room. Also as <a href=decomposition.svg>SVG</a> and <a "
+    "href=decomposition.png>PNG</a>."
 )
 _PROTOCOLS_CAPTION = (
     "The same trials asked in two ways. Above, one dense shape whose density falls; "
@@ -67,14 +84,14 @@ def report_page(
         sections.append(Section(title, live_figure("curves", figure, caption)))
     if regions["budgets"] and run.command != "train":
         sections.append(_regions_section(regions, pictures))
+        sections.append(_decomposition_section(regions, pictures))
     if "protocols" in pictures:
         body = picture(
             pictures["protocols"]["svg"], "the two protocols", _PROTOCOLS_CAPTION
         )
         sections.append(Section("Prune down, and widen at a fixed budget", body))
-    if regions["large_sparse_vs_small_dense"]:
-        body = page_tables.gap_table(regions)
-        sections.append(Section("Large-sparse against small-dense", body))
+    if "small_dense" in pictures:
+        sections.append(_dense_section(regions, pictures))
     sections += _trials_sections(run.trials)
     how = "" if run.command == "train" else method_text.regions(regions)
     how += again
@@ -90,6 +107,38 @@ def _regions_section(
     )
     body += page_tables.boundaries_list(regions) + page_tables.regions_table(regions)
     return Section("Region map", body)
+
+
+def _decomposition_section(
+    regions: dict[str, Any], pictures: dict[str, dict[str, bytes]]
+) -> Section:
+    body = ""
+    if "decomposition" in pictures:
+        body = picture(
+            pictures["decomposition"]["svg"],
+            "shares of the variance",
+            _DECOMPOSITION_CAPTION,
+            column=True,
+        )
+    body += claim_tables.shares_table(regions)
+    body += "<h3>Nested models</h3>" + claim_tables.models_table(regions)
+    return Section("Weights or structure, over the whole map", body)
+
+
+def _dense_section(
+    regions: dict[str, Any], pictures: dict[str, dict[str, bytes]]
+) -> Section:
+    body = picture(
+        pictures["small_dense"]["svg"],
+        "large-sparse against small-dense",
+        _DENSE_CAPTION,
+        column=True,
+    )
+    if regions["large_sparse_vs_small_dense"]:
+        body += "<h3>At equal nnz</h3>" + page_tables.gap_table(regions)
+    body += "<h3>At other equal costs</h3>" + claim_tables.cost_table(regions)
+    body += "<h3>All structures</h3>" + claim_tables.population_table(regions)
+    return Section("Large-sparse against small-dense", body)
 
 
 def _trials_sections(

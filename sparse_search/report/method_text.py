@@ -28,6 +28,20 @@ the best small dense network, both chosen on {chosen_on}, compared on test over 
 seeds, the choice for each seed made on the others. The gain is in doublings: how many
 times more weights small-dense needs for the same {metric} (≥ where the dense curve ends
 first).</dd>
+<dt>At other equal costs</dt><dd>The same with each structure against small dense
+networks of its own parameters, effective parameters (those on a path from an input to
+an output), training FLOPs, or bytes (float32; kernels in the smallest of dense, bitmap
+and coordinates): their {metric} is read off a monotone curve over the logarithm of the
+cost. The structure is the one furthest ahead on {chosen_on}, chosen for each seed on
+the others. Beyond the ends of the curve nothing is extrapolated: ≥ and ≤ are bounds.</dd>
+<dt>Shares of the variance</dt><dd>Weights: the means of the budgets; structure: what
+structures add at every budget alike; interaction: the rest of the cells' means; seeds:
+the rest of a trial. Where cells are missing, weights and structure are averaged over
+both orders (Shapley). The noise of seeds is subtracted; intervals are by the jackknife
+over seeds.</dd>
+<dt>Held-out R²</dt><dd>Every seed is predicted from the other seeds by a line in
+log₂ nnz, one mean a budget, + one a structure, + one a cell. The intervals carry the
+correction of Nadeau and Bengio (2003) for folds that share data.</dd>
 <dt>Intervals</dt><dd>95 %, over seeds, for the declared structures as a fixed set.
 {values}</dd>
 </dl>

@@ -9,6 +9,7 @@ header p.kicker { margin: 0; color: #5a5a5a; font-size: .85rem; letter-spacing: 
 h1 { font-size: 1.3rem; margin: .15rem 0 1rem; font-weight: 650; }
 h2 { font-size: 1.1rem; margin: 2.75rem 0 .5rem; padding-top: .6rem;
   border-top: 1px solid #d9d9d9; font-weight: 650; }
+h3 { font-size: .95rem; margin: 1.5rem 0 .4rem; font-weight: 650; }
 .verdict p { font-size: 1.18rem; line-height: 1.45; margin: .5rem 0; max-width: 48rem;
   overflow-wrap: anywhere; }
 p, li, dd { max-width: 48rem; }

@@ -75,10 +75,10 @@ def _region_row(name: str, entry: dict[str, Any], times: float) -> list[str]:
         f'<span class="chip" style="background:{colour}">{entry["class"]}</span>',
         "the same" if other == entry["class"] else other or "–",
         f"{entry['nnz']:,.0f}",
-        _estimate(entry["weight_effect"], times),
-        _estimate(entry["structure_sd"], times),
-        _estimate(entry["dominance"], 1),
-        _number(entry["seed_sd"], times),
+        estimate(entry["weight_effect"], times),
+        estimate(entry["structure_sd"], times),
+        estimate(entry["dominance"], 1),
+        number(entry["seed_sd"], times),
         _trials(entry),
         f"<div class=free>{_remark(entry)}</div>",
     ]
@@ -95,26 +95,27 @@ def _trials(entry: dict[str, Any]) -> str:
     return f"{entry['structures']} × {entry['seeds']}{more}"
 
 
-def _number(value: float | None, scale: float) -> str:
+def number(value: float | None, scale: float) -> str:
+    """A number times a scale, with two decimals; a dash where it is unknown."""
     if value is None:
         return "–"
     digits = ".2f" if scale == 100 or abs(value) >= 10 else ".3g"
     return f"{scale * value:{digits}}".replace("-", "−")
 
 
-def _estimate(estimate: dict[str, Any] | None, scale: float) -> str:
+def estimate(estimate: dict[str, Any] | None, scale: float) -> str:
     """A value and its interval; an end that is not known is a sign, not a number."""
     if estimate is None or estimate["value"] is None:
         return "–"
     low, high = estimate["low"], estimate["high"]
     if low is None and high is None:
-        return _number(estimate["value"], scale)
-    low = "−∞" if low is None else _number(low, scale)
-    high = "∞" if high is None else _number(high, scale)
-    return f"{_number(estimate['value'], scale)} <small>[{low}, {high}]</small>"
+        return number(estimate["value"], scale)
+    low = "−∞" if low is None else number(low, scale)
+    high = "∞" if high is None else number(high, scale)
+    return f"{number(estimate['value'], scale)} <small>[{low}, {high}]</small>"
 
 
-def _gain(gain: dict[str, Any]) -> str:
+def gain(gain: dict[str, Any]) -> str:
     """A gain; where the dense curve ends first, only the bound that is known."""
     for censored, end, sign in (("above", "low", "≥"), ("below", "high", "≤")):
         if gain["censored"] == censored:
@@ -122,9 +123,9 @@ def _gain(gain: dict[str, Any]) -> str:
             return (
                 "beyond the dense curve"
                 if bound is None
-                else (f"{sign} {_number(bound, 1)}")
+                else (f"{sign} {number(bound, 1)}")
             )
-    return _estimate(gain, 1)
+    return estimate(gain, 1)
 
 
 def _remark(entry: dict[str, Any]) -> str:
@@ -171,9 +172,9 @@ def gap_table(region_map: dict[str, Any]) -> str:
             [
                 html.escape(str(entry["best_structure"] or "–")),
                 f"{entry['nnz']:,.0f}",
-                _number(entry["best_density"], 100),
-                _estimate({**entry, "value": entry["difference"]}, scale.times),
-                _gain(entry["gain"]),
+                number(entry["best_density"], 100),
+                estimate({**entry, "value": entry["difference"]}, scale.times),
+                gain(entry["gain"]),
             ]
         )
     heads = (

@@ -19,7 +19,7 @@ import numpy as np
 
 from sparse_search import results, trees
 from sparse_search.config import Config
-from sparse_search.costs import flops
+from sparse_search.costs import flops, storage
 from sparse_search.costs.parameters import effective
 from sparse_search.masks.allocations import natural
 from sparse_search.records import Record, open_journal
@@ -296,6 +296,12 @@ def _trial_record(
         **metrics,
         "train_flops": costs.train_flops(config, trial),
         "inference_flops": flops.inference_flops(list(layers.values())),
+        # In the smallest form for each layer; all else is dense, in float32.
+        "stored_bytes": storage.kernel_bytes(
+            [int(mask.sum()) for mask in masks.values()],
+            [math.prod(mask.shape) for mask in masks.values()],
+        )
+        + 4 * dense,
         "status": status,
         "representation": "compressed" if trial.rooms else "masked",
     }

@@ -24,6 +24,14 @@ def test_what_is_clear_is_said():
     assert "points, a gain of" in text
 
 
+def test_what_explains_more_is_said_where_it_is_decided():
+    rng = np.random.default_rng(0)
+    text = said(table(rng, slope=0.08, sd=0.005, noise=0.002))
+    assert "Over the whole map the number of weights explains 98 % (" in text
+    rows = table(rng, slope=0.0, sd=0.0, noise=0.02)
+    assert "Over the whole map" not in said(rows)
+
+
 def test_losing_is_said_too():
     text = said(table(np.random.default_rng(0), dense=0.2))
     assert "loses to small-dense at 5 of 5" in text

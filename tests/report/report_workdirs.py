@@ -64,6 +64,7 @@ def trial(
         "test_accuracy": accuracy,
         "train_flops": 6 * nnz * 1200 * 64,
         "inference_flops": 2 * nnz,
+        "stored_bytes": (4 if method == "dense" else 8) * nnz + 8 * width + 4 * CLASSES,
         "wall_seconds": 1.5 + rng.random(),
         "status": "done",
         "trial": f"{point}-s{seed}",

@@ -18,6 +18,7 @@ from sparse_search.report import build_report, compare, files
 FILES = {
     *("index.html", "curves.csv", "curves.png", "curves.svg", "regions.json"),
     *("regions.png", "regions.svg", "protocols.png", "protocols.svg"),
+    *("decomposition.png", "decomposition.svg", "small_dense.png", "small_dense.svg"),
 }
 ODD = '<b>&"odd"$x_1$_\u2028</script>'
 
@@ -82,10 +83,36 @@ def test_regions_json_is_strict_and_has_the_schema(digits):
 
 def test_pictures_parse(digits):
     path, _ = digits
-    for name in ("curves", "regions", "protocols"):
+    for name in ("curves", "regions", "protocols", "decomposition", "small_dense"):
         png = (path / "report" / f"{name}.png").read_bytes()
         assert png.startswith(b"\x89PNG") and len(png) > 20_000
         assert ElementTree.parse(path / "report" / f"{name}.svg").getroot() is not None
+
+
+def test_the_page_holds_the_claims(digits):
+    path, summary = digits
+    text = summary.page.read_text()
+    for title in ("At other equal costs", "All structures", "Nested models"):
+        assert f"<h3>{title}</h3>" in text
+    regions = json.loads((path / "report" / "regions.json").read_text())
+    # Sparse networks of this many biases are larger than small dense ones.
+    rows = regions["at_equal_cost"]["parameters"]["rows"]
+    assert all(row["cost"] > row["nnz"] for row in rows)
+    assert f"<td>{rows[0]['cost']:,.0f}</td>" in text
+    share = regions["decomposition"]["shares"]["weights"]
+    assert f"{100 * share['value']:.2f} <small>[{100 * share['low']:.2f}, " in text
+    assert any("At equal" in sentence for sentence in summary.verdict)
+
+
+def test_an_old_journal_has_no_bytes_to_compare(tmp_path):
+    trials = workdirs.sparse_trials(seeds=2) + workdirs.dense_trials(seeds=2)
+    for trial in trials:
+        del trial["stored_bytes"]
+    _, report = built(tmp_path, trials)
+    found = json.loads((report / "regions.json").read_text())["at_equal_cost"]
+    assert found["stored_bytes"]["rows"] == [] and found["parameters"]["rows"]
+    said = "At equal stored bytes: no sparse trial has it in its record."
+    assert said in (report / "index.html").read_text()
 
 
 def test_the_page_is_one_offline_file_that_leads_with_the_verdict(digits):
@@ -157,9 +184,8 @@ def test_runs_without_jax(digits, tmp_path):
 def test_reports_what_there_is(trials, tmp_path):
     summary, report = built(tmp_path, trials)
     assert summary.verdict
-    assert FILES - {"protocols.png", "protocols.svg"} <= {
-        file.name for file in report.iterdir()
-    }
+    always = {"index.html", "curves.csv", "curves.png", "regions.json", "regions.png"}
+    assert always <= {file.name for file in report.iterdir()}
     assert data(report / "index.html", "curves-data")["data"]
 
 

@@ -47,7 +47,11 @@ def test_the_records_are_those_of_the_masked_run(runs):
         "compressed",
     )
     same = ("trial", "nnz", "parameters", "train_flops", "inference_flops", "steps")
+    same = (*same, "stored_bytes")
     assert {k: ours[k] for k in same} == {k: theirs[k] for k in same}
+    # A value for each parameter, and for each kernel a bit an entry.
+    bits = 64 * 64 + 64 * 64 + 64 * 10
+    assert ours["stored_bytes"] == 4 * ours["parameters"] + bits // 8
     np.testing.assert_allclose(ours["valid_loss"], theirs["valid_loss"], rtol=0.02)
     rounds = lines(compressed / "rounds.jsonl")
     expected = lines(masked / "rounds.jsonl")
