@@ -1,0 +1,308 @@
+"""The rows that a scaling law is fitted to: nnz, sparsity, data and loss of a table."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sparse_search.analysis.table import best, read_trials
+from sparse_search.errors import UserError, nearest, one_of
+
+# What a column is taken for by its name; of several, the first that the file has.
+NAMES = {
+    "nnz": ("nnz", "non_zero", "nonzero", "non_zeros", "nonzeros", "active_params")
+    + ("non_zero_params", "nonzero_params", "active_parameters"),
+    "size": ("size", "total_params", "total_parameters", "dense_params")
+    + ("dense_parameters", "dense_size"),
+    "sparsity": ("sparsity",),
+    "density": ("density",),
+    "data": ("data", "tokens", "train_tokens", "training_tokens", "examples")
+    + ("total_examples", "samples", "steps", "train_steps", "training_steps"),
+    "loss": ("test_loss", "val_loss", "valid_loss", "validation_loss", "eval_loss")
+    + ("loss", "final_loss"),
+}
+# Counts of weights, but of which: without a sparsity they are nnz.
+_WEIGHTS = ("params", "parameters", "num_params", "n_params", "model_size", "n", "scale")
+_UNUSABLE = ("collapsed", "diverged", "failed")
+_OURS = {"structure", "learning_rate", "seed", "nnz", "valid_loss", "test_loss"}
+
+
+class Table(NamedTuple):
+    """Some trained networks.
+
+    Attributes:
+        nnz: (n,) non-zero weights, in any unit.
+        sparsity: (n,) in [0, 1).
+        data: (n,) amount of training data, in any unit; None where the file has none.
+        loss: (n,) positive.
+        cell: (n,) rows that repeat the same nnz, sparsity and data share a number.
+        columns: how each was read, e.g. {"nnz": "scale × (1 − sparsity)"}.
+        left_out: how many rows were not used, by reason.
+    """
+
+    nnz: np.ndarray
+    sparsity: np.ndarray
+    data: np.ndarray | None
+    loss: np.ndarray
+    cell: np.ndarray
+    columns: dict[str, str]
+    left_out: dict[str, int]
+
+
+def levels(values: Iterable[float], within: float = 0.02) -> list[float]:
+    """The means of groups of values, ascending, that span at most `within` each."""
+    groups: list[list[float]] = []
+    for value in np.sort(np.asarray(values, float)):
+        if groups and value - groups[-1][0] <= within:
+            groups[-1].append(float(value))
+        else:
+            groups.append([float(value)])
+    return [sum(group) / len(group) for group in groups]
+
+
+def read_csv(path: Path) -> list[dict[str, Any]]:
+    """The rows of a CSV file, whose first line names the columns.
+
+    Commas, semicolons and tabs are understood; blank lines are skipped.
+
+    Raises:
+        UserError: it is missing, no text, empty, or a line has another number of cells.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"There is no file {path}; give a CSV file or a workdir.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no text in UTF-8; give a CSV file.") from None
+    first = text.lstrip("\r\n").partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    try:
+        lines = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+        numbered = [(lines.line_num, cells) for cells in lines if any(cells)]
+    except csv.Error as error:
+        raise UserError(f"{path} is no CSV file ({error}).") from None
+    if len(numbered) < 2:
+        raise UserError(f"{path} has no rows below a line that names the columns.")
+    header = [name.strip() for name in numbered[0][1]]
+    twice = {name for name in header if name and header.count(name) > 1}
+    if twice:
+        raise UserError(f"{path} has two columns named {min(twice)!r}; rename one.")
+    for number, cells in numbered[1:]:
+        if len(cells) != len(header):
+            raise UserError(
+                f"{path}, line {number} has {len(cells)} cells where the header has "
+                f"{len(header)}; is a cell with a comma not in quotes?"
+            )
+    return [
+        {"": number, **dict(zip(header, map(str.strip, cells), strict=True))}
+        for number, cells in numbered[1:]
+    ]
+
+
+def at_best_learning_rates(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of trials of ours, those at each structure's best learning rate at each budget.
+
+    Of small dense networks depth is chosen too. The choice is by mean validation loss.
+    Rows that are not of a report or a workdir of ours come back as they are.
+    """
+    plain = [dict(row) for row in rows]
+    if not plain or not _OURS <= plain[0].keys():
+        return plain
+    typed = [{key: _typed(value) for key, value in row.items()} for row in plain]
+    trials = read_trials([row for row in typed if row["nnz"]], "loss")
+    chosen = set()
+    for points in (trials.sparse, trials.dense):
+        places = list(zip(points.structures, points.budget.tolist(), strict=True))
+        for place in set(places):
+            among = np.array([i for i, other in enumerate(places) if other == place])
+            chosen.add((place[0], points.names[best(points, among)]))
+    return [row for row in typed if (row["structure"], str(row["point"])) in chosen]
+
+
+def _typed(value: Any) -> Any:
+    try:
+        return None if value == "" else float(value)
+    except (TypeError, ValueError):
+        return value
+
+
+def read_table(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, str] | None = None,
+    only: Mapping[str, Sequence[str]] | None = None,
+) -> Table:
+    """Finds nnz, sparsity, data and loss in the rows of a table.
+
+    Args:
+        rows: a dict a row; the key "" holds its line number, if it has one.
+        columns: what a column means, by our name: nnz or size (all entries of the
+            sparse layers, of which nnz is the part that is stored), sparsity or
+            density, data (also steps or tokens), loss. The others are found by name.
+        only: column -> the values whose rows are used; all by default.
+
+    Raises:
+        UserError: a column is missing or ambiguous, a cell is no number or impossible,
+            or fewer than three different nnz have a loss.
+    """
+    if not rows:
+        raise UserError("The table has no rows.")
+    header = [name for name in rows[0] if name]
+    used = _named(header, columns or {})
+    kept = _filtered(rows, header, only or {})
+    left_out = {}
+    for reason, drop in (("ended without a result", _unusable), ("are children", _child)):
+        left_out[reason] = sum(map(drop, kept))
+        kept = [row for row in kept if not drop(row)]
+    losses = [_number(row, used["loss"], empty=True) for row in kept]
+    left_out["have no finite loss"] = sum(not math.isfinite(loss) for loss in losses)
+    kept = [r for r, loss in zip(kept, losses, strict=True) if math.isfinite(loss)]
+    loss = _checked(kept, used["loss"], "a loss", 0, math.inf)
+    if "density" in used:
+        density = _checked(kept, used["density"], "a density", 0, 1, top=True)
+    elif "sparsity" in used:
+        density = 1 - _checked(kept, used["sparsity"], "a sparsity", 0, 1, bottom=True)
+    else:
+        density = np.ones(len(kept))
+    how = {"loss": used["loss"], "sparsity": used.get("sparsity", "0 in all rows")}
+    if "density" in used:
+        how["sparsity"] = f"1 − {used['density']}"
+    if "nnz" in used:
+        nnz, how["nnz"] = _checked(kept, used["nnz"], "an nnz", 0), used["nnz"]
+        if "size" in used and not {"sparsity", "density"} & used.keys():
+            density = nnz / _checked(kept, used["size"], "a size", 0)
+            how["sparsity"] = f"1 − {used['nnz']} / {used['size']}"
+            if (density > 1).any():
+                raise UserError(
+                    f"{used['nnz']!r} is larger than {used['size']!r} in some rows; "
+                    "nnz counts the entries of size that are stored."
+                )
+    else:
+        nnz = density * _checked(kept, used["size"], "a size", 0)
+        how["nnz"] = f"{used['size']} × (1 − sparsity)"
+    data = None
+    if "data" in used:
+        data, how["data"] = _checked(kept, used["data"], "data", 0), used["data"]
+    if len(levels(np.log(nnz))) < 3:
+        raise UserError(
+            f"A scaling law needs at least three different nnz with a loss; {how['nnz']}"
+            f" has {len(levels(np.log(nnz)))}."
+        )
+    cells = np.stack([nnz, density, nnz if data is None else data], axis=1)
+    cell = np.unique(cells, axis=0, return_inverse=True)[1].reshape(-1)
+    reasons = {reason: count for reason, count in left_out.items() if count}
+    return Table(nnz, 1 - density, data, loss, cell, how, reasons)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_").replace(" ", "_")
+
+
+def _named(header: list[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """Our names -> those of the file."""
+    found = {}
+    for ours, theirs in columns.items():
+        if ours in ("steps", "tokens"):
+            ours = "data"
+        if ours not in NAMES:
+            raise one_of("column", ours, [*NAMES, "steps", "tokens"])
+        if theirs not in header:
+            raise UserError(
+                f"The table has no column {theirs!r}; it has {', '.join(header)}."
+                f"{nearest(theirs, header)}"
+            )
+        found[ours] = theirs
+    plain = {_plain(name): name for name in reversed(header)}
+    for ours, names in NAMES.items():
+        here = [plain[name] for name in names if name in plain]
+        # What is named by the user is not to be read a second time, as another thing.
+        here = [name for name in here if name not in found.values()]
+        pairs = {"sparsity": "density", "density": "sparsity"}
+        if here and ours not in found and pairs.get(ours) not in found:
+            found[ours] = here[0]
+    weights = [plain[name] for name in _WEIGHTS if name in plain]
+    if not {"nnz", "size"} & found.keys() and weights:
+        if {"sparsity", "density"} & found.keys():
+            raise UserError(
+                f"Column {weights[0]!r} may count all weights or the non-zero ones; "
+                f"say --columns=size={weights[0]} or --columns=nnz={weights[0]}."
+            )
+        found["nnz"] = weights[0]
+    for ours, what in (("loss", ("loss",)), ("nnz", ("nnz", "size"))):
+        if not set(what) & found.keys():
+            close = next((hint for name in what if (hint := nearest(name, header))), "")
+            raise UserError(
+                f"Which column is {' or '.join(what)}? The table has "
+                f"{', '.join(header)}; say --columns={what[0]}=NAME.{close}"
+            )
+    return found
+
+
+def _filtered(
+    rows: Sequence[Mapping[str, Any]],
+    header: list[str],
+    only: Mapping[str, Sequence[str]],
+) -> list[Mapping[str, Any]]:
+    kept = list(rows)
+    for column, values in only.items():
+        if column not in header:
+            raise one_of("column", column, header)
+        there = list(dict.fromkeys(str(row[column]) for row in rows))
+        for value in values:
+            if value not in there:
+                raise one_of(f"value of {column}", value, there[:12])
+        kept = [row for row in kept if str(row[column]) in values]
+    if not kept:
+        raise UserError("No row has all the values that --only asks for.")
+    return kept
+
+
+def _unusable(row: Mapping[str, Any]) -> bool:
+    return row.get("status") in _UNUSABLE
+
+
+def _child(row: Mapping[str, Any]) -> bool:
+    """Whether it began with another's weights, and so was trained for longer."""
+    return bool(row.get("parent")) and _OURS <= row.keys()
+
+
+def _number(row: Mapping[str, Any], column: str, empty: bool = False) -> float:
+    value = row[column]
+    if value is None or value == "":
+        if empty:
+            return math.nan
+        raise UserError(f"{_place(row)} has no {column!r}.")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise UserError(f"{_place(row)}: {column!r} is {value!r}, no number.") from None
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    return f"Line {row['']}" if "" in row else "A row of the table"
+
+
+def _checked(
+    rows: Sequence[Mapping[str, Any]],
+    column: str,
+    what: str,
+    low: float,
+    high: float = math.inf,
+    bottom: bool = False,
+    top: bool = False,
+) -> np.ndarray:
+    """The numbers of a column, which must lie between two limits."""
+    values = [_number(row, column) for row in rows]
+    for row, value in zip(rows, values, strict=True):
+        inside = low < value < high or (bottom and value == low)
+        if not (inside or (top and value == high)):
+            limits = f"> {low}" if math.isinf(high) else f"between {low} and {high}"
+            percent = " (a part, not percent)" if high == 1 and value > 1 else ""
+            raise UserError(
+                f"{_place(row)}: {column!r} is {value:g}, but {what} is {limits}"
+                f"{percent}."
+            )
+    return np.array(values, float)
