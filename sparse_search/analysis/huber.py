@@ -50,7 +50,9 @@ def minimise(
     for _ in range(_STEPS):
         if not len(left):
             break
-        step = _step(error, slopes, weights[left], theta[left], damping[left], low, high)
+        step = _step(
+            error, slopes, weights[left], theta[left], damping[left], low, high
+        )
         trial = np.clip(theta[left] + step, low, high)
         new_error, new_slopes = _evaluate(features, target, trial)
         new = (weights[left] * huber(new_error)).sum(axis=1)

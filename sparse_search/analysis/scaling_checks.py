@@ -7,8 +7,9 @@ from scipy import special
 
 from sparse_search.analysis import stats
 from sparse_search.analysis.huber import minimise
-from sparse_search.analysis.scaling import SEED, Fit, Form, bounds, log_loss, problem
-from sparse_search.analysis.scaling import starts as begin
+from sparse_search.analysis.scaling import Form, log_loss
+from sparse_search.analysis.scaling_fit import SEED, Fit, bounds, problem
+from sparse_search.analysis.scaling_fit import starts as begin
 from sparse_search.analysis.scaling_table import Table, levels
 
 RESAMPLES = 400
@@ -83,7 +84,9 @@ def folds(table: Table, form: Form) -> HeldOut:
     rng = np.random.default_rng(SEED + 2)
     cells = table.cell.max() + 1
     part = rng.permutation(np.arange(cells) % min(FOLDS, cells))[table.cell]
-    return HeldOut(_errors(table, form, [part == k for k in range(part.max() + 1)]), None)
+    return HeldOut(
+        _errors(table, form, [part == k for k in range(part.max() + 1)]), None
+    )
 
 
 def largest(table: Table, form: Form) -> HeldOut | None:
@@ -117,7 +120,7 @@ def _errors(table: Table, form: Form, held_out: list[np.ndarray]) -> np.ndarray:
 
 
 def summary(error: np.ndarray) -> dict[str, Any]:
-    """Log errors: their sizes, their mean (above 0: predicted too high), their number."""
+    """The sizes of some log errors, their mean (predicted − measured) and number."""
     there = error[np.isfinite(error)]
     return {
         "rms": float(np.sqrt(np.mean(there**2))),

@@ -27,7 +27,7 @@ def gradual(sparsity: np.ndarray) -> np.ndarray:
 
 
 COSTS = {"every entry": every_entry, "gradual pruning": gradual}
-_GRID = 120
+_GRID = 80
 
 
 def optimal_sparsity(
@@ -52,12 +52,26 @@ def optimal_sparsity(
         (B, m); a limit where the loss still falls there.
     """
     # Evenly in the logarithm of the density, as the forms are.
-    sparsity = -np.expm1(np.linspace(*np.log1p(-np.array(limits)), _GRID))
+    density = np.linspace(np.log1p(-limits[0]), np.log1p(-limits[1]), _GRID)
+    sparsity = -np.expm1(density)
     weights = np.repeat(nnz, _GRID)
     places = np.tile(sparsity, len(nnz))
     data = np.repeat(dense_data, _GRID) / COSTS[cost](places)
     found = np.empty((len(theta), len(nnz)))
     for b, one in enumerate(theta):
         loss = predict(form, one, weights, places, data).reshape(len(nnz), _GRID)
-        found[b] = sparsity[loss.argmin(axis=1)]
+        at = np.interp(_lowest(loss), np.arange(_GRID), density)
+        found[b] = np.clip(-np.expm1(at), *limits)
     return found
+
+
+def _lowest(loss: np.ndarray) -> np.ndarray:
+    """(m,) where each row is lowest, between the columns by a parabola."""
+    row, column = np.arange(len(loss)), loss.argmin(axis=1)
+    middle = np.clip(column, 1, loss.shape[1] - 2)
+    left, here, right = (loss[row, middle + k] for k in (-1, 0, 1))
+    bend = left - 2 * here + right
+    shift = np.where(
+        bend > 0, (left - right) / (2 * np.where(bend > 0, bend, 1.0)), 0.0
+    )
+    return np.where(column == middle, middle + np.clip(shift, -0.5, 0.5), column)

@@ -5,9 +5,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparse_search.analysis import scaling_checks as checks
-from sparse_search.analysis.scaling import FORMULAS, Fit, Form, coefficients
-from sparse_search.analysis.scaling import fit, forms_of, log_loss, log_multiplier
-from sparse_search.analysis.scaling import problem
+from sparse_search.analysis.scaling import (
+    FORMULAS,
+    Form,
+    coefficients,
+    log_loss,
+    log_multiplier,
+)
+from sparse_search.analysis.scaling_fit import Fit, fit, forms_of, problem
 from sparse_search.analysis.scaling_optimum import COSTS, optimal_sparsity
 from sparse_search.analysis.scaling_table import Table, levels
 from sparse_search.errors import UserError
@@ -142,10 +147,9 @@ def _of_form(table: Table, one: Fitted) -> dict[str, Any]:
     resampled = coefficients(form, one.resampled)
     held_out = {
         "folds": one.folds and checks.summary(one.folds.error),
-        "largest_nnz": one.largest and checks.summary(one.largest.error),
+        "largest_nnz": one.largest
+        and {"from_nnz": one.largest.nnz, **checks.summary(one.largest.error)},
     }
-    if one.largest:
-        held_out["largest_nnz"]["from_nnz"] = one.largest.nnz
     return {
         "formula": FORMULAS[form.name],
         "coefficients": {
@@ -202,7 +206,7 @@ def _reading(table: Table) -> list[str]:
 
 def _optima(found: Study) -> list[dict[str, Any]]:
     one, table = found.of_sparsity, found.table
-    if one is None or "b_D" not in one.fit.form or table.data is None:
+    if one is None or not one.fit.form.has("b_D") or table.data is None:
         return []
     limits = (float(table.sparsity.min()), float(table.sparsity.max()))
     sizes = np.exp(levels(np.log(table.nnz)))

@@ -1,15 +1,11 @@
 """The rows that a scaling law is fitted to: nnz, sparsity, data and loss of a table."""
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparse_search.analysis.table import best, read_trials
 from sparse_search.errors import UserError, nearest, one_of
 
 # What a column is taken for by its name; of several, the first that the file has.
@@ -26,9 +22,18 @@ NAMES = {
     + ("loss", "final_loss"),
 }
 # Counts of weights, but of which: without a sparsity they are nnz.
-_WEIGHTS = ("params", "parameters", "num_params", "n_params", "model_size", "n", "scale")
+_WEIGHTS = (
+    "params",
+    "parameters",
+    "num_params",
+    "n_params",
+    "model_size",
+    "n",
+    "scale",
+)
 _UNUSABLE = ("collapsed", "diverged", "failed")
-_OURS = {"structure", "learning_rate", "seed", "nnz", "valid_loss", "test_loss"}
+OURS = {"structure", "learning_rate", "seed", "nnz", "valid_loss", "test_loss"}
+"""The columns that tell a table of ours."""
 
 
 class Table(NamedTuple):
@@ -64,72 +69,6 @@ def levels(values: Iterable[float], within: float = 0.02) -> list[float]:
     return [sum(group) / len(group) for group in groups]
 
 
-def read_csv(path: Path) -> list[dict[str, Any]]:
-    """The rows of a CSV file, whose first line names the columns.
-
-    Commas, semicolons and tabs are understood; blank lines are skipped.
-
-    Raises:
-        UserError: it is missing, no text, empty, or a line has another number of cells.
-    """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"There is no file {path}; give a CSV file or a workdir.") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is no text in UTF-8; give a CSV file.") from None
-    first = text.lstrip("\r\n").partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    try:
-        lines = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
-        numbered = [(lines.line_num, cells) for cells in lines if any(cells)]
-    except csv.Error as error:
-        raise UserError(f"{path} is no CSV file ({error}).") from None
-    if len(numbered) < 2:
-        raise UserError(f"{path} has no rows below a line that names the columns.")
-    header = [name.strip() for name in numbered[0][1]]
-    twice = {name for name in header if name and header.count(name) > 1}
-    if twice:
-        raise UserError(f"{path} has two columns named {min(twice)!r}; rename one.")
-    for number, cells in numbered[1:]:
-        if len(cells) != len(header):
-            raise UserError(
-                f"{path}, line {number} has {len(cells)} cells where the header has "
-                f"{len(header)}; is a cell with a comma not in quotes?"
-            )
-    return [
-        {"": number, **dict(zip(header, map(str.strip, cells), strict=True))}
-        for number, cells in numbered[1:]
-    ]
-
-
-def at_best_learning_rates(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Of trials of ours, those at each structure's best learning rate at each budget.
-
-    Of small dense networks depth is chosen too. The choice is by mean validation loss.
-    Rows that are not of a report or a workdir of ours come back as they are.
-    """
-    plain = [dict(row) for row in rows]
-    if not plain or not _OURS <= plain[0].keys():
-        return plain
-    typed = [{key: _typed(value) for key, value in row.items()} for row in plain]
-    trials = read_trials([row for row in typed if row["nnz"]], "loss")
-    chosen = set()
-    for points in (trials.sparse, trials.dense):
-        places = list(zip(points.structures, points.budget.tolist(), strict=True))
-        for place in set(places):
-            among = np.array([i for i, other in enumerate(places) if other == place])
-            chosen.add((place[0], points.names[best(points, among)]))
-    return [row for row in typed if (row["structure"], str(row["point"])) in chosen]
-
-
-def _typed(value: Any) -> Any:
-    try:
-        return None if value == "" else float(value)
-    except (TypeError, ValueError):
-        return value
-
-
 def read_table(
     rows: Sequence[Mapping[str, Any]],
     columns: Mapping[str, str] | None = None,
@@ -154,7 +93,10 @@ def read_table(
     used = _named(header, columns or {})
     kept = _filtered(rows, header, only or {})
     left_out = {}
-    for reason, drop in (("ended without a result", _unusable), ("are children", _child)):
+    for reason, drop in (
+        ("ended without a result", _unusable),
+        ("are children", _child),
+    ):
         left_out[reason] = sum(map(drop, kept))
         kept = [row for row in kept if not drop(row)]
     losses = [_number(row, used["loss"], empty=True) for row in kept]
@@ -188,8 +130,8 @@ def read_table(
         data, how["data"] = _checked(kept, used["data"], "data", 0), used["data"]
     if len(levels(np.log(nnz))) < 3:
         raise UserError(
-            f"A scaling law needs at least three different nnz with a loss; {how['nnz']}"
-            f" has {len(levels(np.log(nnz)))}."
+            "A scaling law needs at least three different nnz with a loss; "
+            f"{how['nnz']} has {len(levels(np.log(nnz)))}."
         )
     cells = np.stack([nnz, density, nnz if data is None else data], axis=1)
     cell = np.unique(cells, axis=0, return_inverse=True)[1].reshape(-1)
@@ -231,7 +173,7 @@ def _named(header: list[str], columns: Mapping[str, str]) -> dict[str, str]:
                 f"say --columns=size={weights[0]} or --columns=nnz={weights[0]}."
             )
         found["nnz"] = weights[0]
-    for ours, what in (("loss", ("loss",)), ("nnz", ("nnz", "size"))):
+    for what in (("loss",), ("nnz", "size")):
         if not set(what) & found.keys():
             close = next((hint for name in what if (hint := nearest(name, header))), "")
             raise UserError(
@@ -266,7 +208,7 @@ def _unusable(row: Mapping[str, Any]) -> bool:
 
 def _child(row: Mapping[str, Any]) -> bool:
     """Whether it began with another's weights, and so was trained for longer."""
-    return bool(row.get("parent")) and _OURS <= row.keys()
+    return bool(row.get("parent")) and OURS <= row.keys()
 
 
 def _number(row: Mapping[str, Any], column: str, empty: bool = False) -> float:

@@ -6,7 +6,7 @@ from sparse_search.analysis.scaling_study import Study
 
 
 def verdict(found: Study) -> list[str]:
-    """What was read, the fits, the multipliers, held-out errors, and what is unknown."""
+    """What was read, fits, multipliers, held-out errors, and what cannot be told."""
     content = found.content
     sentences = [_read(content)]
     sentences += [_fit(name, form) for name, form in content["forms"].items()]
@@ -54,8 +54,8 @@ def _fit(name: str, form: dict[str, Any]) -> str:
         f"{key} = {_with_ends(value)}" for key, value in form["coefficients"].items()
     ]
     return (
-        f"The {name} form, {form['formula']}: {_listed(numbers)}; mean error of the fit "
-        f"{_percent(form['error']['mean_absolute'])}."
+        f"The {name} form, {form['formula']}: {_listed(numbers)}; mean error "
+        f"of the fit {_percent(form['error']['mean_absolute'])}."
     )
 
 
@@ -77,7 +77,9 @@ def _multipliers(found: Study) -> list[str]:
 
 def _held_out(found: Study) -> list[str]:
     forms, best = found.content["forms"], found.best
-    folds = {n: f["held_out"]["folds"] for n, f in forms.items() if f["held_out"]["folds"]}
+    folds = {
+        n: f["held_out"]["folds"] for n, f in forms.items() if f["held_out"]["folds"]
+    }
     if not folds:
         return ["The rows are too few to hold any out, so no form is preferred."]
     parts = [f"{_percent(e['mean_absolute'])} ({name})" for name, e in folds.items()]
@@ -88,14 +90,16 @@ def _held_out(found: Study) -> list[str]:
         first = next(iter(larger.values()))
         parts = [f"{_percent(e['mean_absolute'])} ({n})" for n, e in larger.items()]
         sentences.append(
-            f"The {first['rows']} rows of at least {amount(first['from_nnz'])} weights, "
-            f"predicted by the smaller: {_listed(parts)}."
+            f"The {first['rows']} rows of at least {amount(first['from_nnz'])} "
+            f"weights, predicted by the smaller: {_listed(parts)}."
         )
     against = found.content["against_best"]
     worse = [name for name, gap in against.items() if gap["low"] > 0]
     alike = [name for name in against if name not in worse]
     if worse:
-        sentences.append(f"By held-out error the {best} form beats the {_listed(worse)}.")
+        sentences.append(
+            f"By held-out error the {best} form beats the {_listed(worse)}."
+        )
     if alike:
         sentences.append(
             f"The {best} and the {_listed(alike)} form cannot be told apart by it."
@@ -104,7 +108,9 @@ def _held_out(found: Study) -> list[str]:
         sentences.append("So at equal nnz no effect of sparsity is shown.")
     if larger and min(larger, key=lambda n: larger[n]["mean_absolute"]) != best:
         other = min(larger, key=lambda name: larger[name]["mean_absolute"])
-        sentences.append(f"The largest networks are predicted best by the {other} form.")
+        sentences.append(
+            f"The largest networks are predicted best by the {other} form."
+        )
     return sentences
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sparse_search.errors import UserError
 from sparse_search.report import files, plots, scaling_plot, tables
 from sparse_search.report import workdir as workdirs
 
@@ -29,7 +30,7 @@ def build_scaling(
     Raises:
         UserError: the table cannot be read or fitted, or the output not written.
     """
-    from sparse_search.analysis import scaling_table
+    from sparse_search.analysis import scaling_rows, scaling_table
     from sparse_search.analysis.scaling_study import study
     from sparse_search.analysis.scaling_verdict import verdict
 
@@ -37,8 +38,8 @@ def build_scaling(
     if source.is_dir():
         rows = workdirs.read(source).trials
     else:
-        rows = scaling_table.read_csv(source)
-    rows = scaling_table.at_best_learning_rates(rows)
+        rows = scaling_rows.read_csv(source)
+    rows = scaling_rows.at_best_learning_rates(rows)
     found = study(scaling_table.read_table(rows, columns, only))
     sentences = verdict(found)
     pictures = plots.render(partial(scaling_plot.draw_scaling, found))
@@ -48,3 +49,22 @@ def build_scaling(
     for kind, data in pictures.items():
         files.write_whole(out / f"scaling.{kind}", data)
     return sentences
+
+
+def columns_of(options: Sequence[str]) -> dict[str, str]:
+    """What `--columns=nnz=scale,loss=val-loss`, given any number of times, says."""
+    pairs = [pair for option in options for pair in option.split(",")]
+    return dict(_pair(pair, "--columns=nnz=THEIRS,loss=THEIRS") for pair in pairs)
+
+
+def only_of(options: Sequence[str]) -> dict[str, list[str]]:
+    """What `--only=method=rigl,dense`, given any number of times, says."""
+    pairs = [_pair(option, "--only=COLUMN=VALUE,VALUE") for option in options]
+    return {column: values.split(",") for column, values in pairs}
+
+
+def _pair(text: str, form: str) -> tuple[str, str]:
+    name, equals, value = (part.strip() for part in text.partition("="))
+    if not (name and equals and value):
+        raise UserError(f"{text!r} is no NAME=VALUE; write {form}.")
+    return name, value
