@@ -6,6 +6,7 @@ DELTA = 1e-3
 _STEPS = 400
 _TOLERANCE = 1e-9
 _PATIENCE = 5
+_NUMBERS = 1e7  # in a batch, so that many rows do not need much memory
 
 
 def huber(error: np.ndarray, delta: float = DELTA) -> np.ndarray:
@@ -39,9 +40,32 @@ def minimise(
     Returns:
         theta (B, p), and the mean losses (B,).
     """
+    at_once = max(1, int(_NUMBERS // features.size))
+    parts = [
+        _minimise(
+            features,
+            target,
+            weights[i : i + at_once],
+            start[i : i + at_once],
+            low,
+            high,
+        )
+        for i in range(0, len(start), at_once)
+    ]
+    theta, values = zip(*parts, strict=True)
+    return np.concatenate(theta), np.concatenate(values)
+
+
+def _minimise(
+    features: np.ndarray,
+    target: np.ndarray,
+    weights: np.ndarray,
+    start: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
     weights = weights / weights.sum(axis=1, keepdims=True)
     theta = np.clip(start, low, high)
-    values = np.full(len(theta), np.inf)
     damping = np.full(len(theta), 1e-2)
     idle = np.zeros(len(theta), int)
     error, slopes = _evaluate(features, target, theta)

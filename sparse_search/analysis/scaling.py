@@ -19,11 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-FORMULAS = {
-    "sparse": "L = (a_S (1 - S)^b_S + c_S) N^-b_N + (a_D / D)^b_D + c",
-    "effective": "L = a / (N eff(S))^b + c / D^d + e",
-    "dense": "L = a / N^b + c / D^d + e",
-}
 # A term this far below the loss, in logarithms, is nothing beside the fit's accuracy.
 NOTHING = -12.0
 
@@ -32,7 +27,7 @@ class Form(NamedTuple):
     """One form, with the terms that a table can tell apart.
 
     Attributes:
-        name: a key of `FORMULAS`.
+        name: sparse, effective or dense.
         parameters: the names of the entries of theta. `log_a`, `log_c_S`, `log_data`
             and `log_c` are logarithms of terms at the table's centre, relative to its
             mean loss; `h0`, `h1`, ... are b_N log eff at the knots.
@@ -48,6 +43,18 @@ class Form(NamedTuple):
     def has(self, parameter: str) -> bool:
         """Whether the table can tell this parameter."""
         return parameter in self.parameters
+
+
+def formula(form: Form) -> str:
+    """The form as it is written, without the terms that the table cannot tell."""
+    if form.name == "sparse":
+        floor = " + c_S" if form.has("log_c_S") else ""
+        parts = [f"(a_S (1 - S)^b_S{floor}) N^-b_N", "(a_D / D)^b_D", "c"]
+    else:
+        weights = "(N eff(S))" if form.name == "effective" else "N"
+        parts = [f"a / {weights}^b", "c / D^d", "e"]
+    there = (True, form.has("b_D"), form.has("log_c"))
+    return "L = " + " + ".join(p for p, told in zip(parts, there, strict=True) if told)
 
 
 def design(

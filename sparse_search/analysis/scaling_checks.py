@@ -13,6 +13,7 @@ from sparse_search.analysis.scaling_fit import starts as begin
 from sparse_search.analysis.scaling_table import Table, levels
 
 RESAMPLES = 400
+_FEWEST, _ROWS = 100, 100_000  # resamples, and rows in all, of long tables
 FOLDS = 10
 _STARTS = 8
 
@@ -30,21 +31,22 @@ class HeldOut(NamedTuple):
 
 
 def bootstrap(table: Table, fitted: Fit) -> np.ndarray:
-    """(RESAMPLES, p): the form fitted again to reweighted rows.
+    """(B, p): the form fitted again to reweighted rows, `RESAMPLES` times.
 
     The Bayesian bootstrap (Rubin 1981): weights are exponential, not multinomial, so
     that no resample lacks a corner of a designed table. Rows that repeat a setting
     share a weight: what the form misses there they have in common.
     """
+    count = max(_FEWEST, min(RESAMPLES, _ROWS // len(table.loss)))
     rng = np.random.default_rng(SEED + 1)
-    drawn = rng.exponential(size=(RESAMPLES, table.cell.max() + 1))
+    drawn = rng.exponential(size=(count, table.cell.max() + 1))
     weights = np.tile(drawn[:, table.cell], (2, 1))
-    again = np.tile(fitted.theta, (RESAMPLES, 1))
-    first = np.concatenate([again, begin(fitted.form, RESAMPLES, rng)])
+    again = np.tile(fitted.theta, (count, 1))
+    first = np.concatenate([again, begin(fitted.form, count, rng)])
     features, target = problem(table, fitted.form)
     theta, values = minimise(features, target, weights, first, *bounds(fitted.form))
-    better = values[RESAMPLES:] < values[:RESAMPLES]
-    return np.where(better[:, None], theta[RESAMPLES:], theta[:RESAMPLES])
+    better = values[count:] < values[:count]
+    return np.where(better[:, None], theta[count:], theta[:count])
 
 
 def interval(

@@ -6,9 +6,9 @@ import numpy as np
 
 from sparse_search.analysis import scaling_checks as checks
 from sparse_search.analysis.scaling import (
-    FORMULAS,
     Form,
     coefficients,
+    formula,
     log_loss,
     log_multiplier,
 )
@@ -17,8 +17,7 @@ from sparse_search.analysis.scaling_optimum import COSTS, optimal_sparsity
 from sparse_search.analysis.scaling_table import Table, levels
 from sparse_search.errors import UserError
 
-_USUAL = (0.5, 0.75, 0.875, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
-_MOST_LEVELS = 6
+_MOST_LEVELS = 5
 _OF_BOOTSTRAP = 100  # resamples of which the optimum is looked for
 
 
@@ -151,7 +150,7 @@ def _of_form(table: Table, one: Fitted) -> dict[str, Any]:
         and {"from_nnz": one.largest.nnz, **checks.summary(one.largest.error)},
     }
     return {
-        "formula": FORMULAS[form.name],
+        "formula": formula(form),
         "coefficients": {
             name: checks.interval(value[0], resampled[name], freedom)
             for name, value in values.items()
@@ -169,13 +168,12 @@ def _of_form(table: Table, one: Fitted) -> dict[str, Any]:
 
 
 def asked(table: Table) -> list[float]:
-    """The sparsities that multipliers are told at: those of the rows, if few."""
+    """The sparsities that multipliers are told at: those of the rows, or some."""
     found = [-np.expm1(t) for t in levels(np.log1p(-table.sparsity), 0.03)]
-    found = sorted(round(float(sparsity), 6) for sparsity in found)
+    found = sorted(round(float(sparsity), 6) for sparsity in found)[1:]
     if len(found) <= _MOST_LEVELS:
-        return found[1:]
-    inside = [s for s in _USUAL if found[0] < s < found[-1]]
-    return [*inside, found[-1]]
+        return found
+    return [found[i] for i in np.linspace(0, len(found) - 1, _MOST_LEVELS).astype(int)]
 
 
 def multiplier(table: Table, one: Fitted, sparsity: float) -> dict[str, Any]:

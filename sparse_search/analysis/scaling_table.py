@@ -14,12 +14,12 @@ NAMES = {
     + ("non_zero_params", "nonzero_params", "active_parameters"),
     "size": ("size", "total_params", "total_parameters", "dense_params")
     + ("dense_parameters", "dense_size"),
-    "sparsity": ("sparsity",),
+    "sparsity": ("sparsity", "s"),
     "density": ("density",),
     "data": ("data", "tokens", "train_tokens", "training_tokens", "examples")
-    + ("total_examples", "samples", "steps", "train_steps", "training_steps"),
+    + ("total_examples", "samples", "steps", "train_steps", "training_steps", "d"),
     "loss": ("test_loss", "val_loss", "valid_loss", "validation_loss", "eval_loss")
-    + ("loss", "final_loss"),
+    + ("loss", "final_loss", "l"),
 }
 # Counts of weights, but of which: without a sparsity they are nnz.
 _WEIGHTS = (
@@ -131,12 +131,17 @@ def read_table(
     if len(levels(np.log(nnz))) < 3:
         raise UserError(
             "A scaling law needs at least three different nnz with a loss; "
-            f"{how['nnz']} has {len(levels(np.log(nnz)))}."
+            f"{how['nnz']} has {len(levels(np.log(nnz)))}{_excuse(left_out)}."
         )
     cells = np.stack([nnz, density, nnz if data is None else data], axis=1)
     cell = np.unique(cells, axis=0, return_inverse=True)[1].reshape(-1)
     reasons = {reason: count for reason, count in left_out.items() if count}
     return Table(nnz, 1 - density, data, loss, cell, how, reasons)
+
+
+def _excuse(left_out: dict[str, int]) -> str:
+    parts = [f"{count} rows {why}" for why, count in left_out.items() if count]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _plain(name: str) -> str:

@@ -68,7 +68,7 @@ def _multipliers(found: Study) -> list[str]:
         f"{_with_ends(entry)} at {100 * entry['sparsity']:.4g} %"
         for entry in found.content["forms"][name]["multipliers"]
     ]
-    dense = "a dense one" if lowest == 0 else f"one of {100 * lowest:.3g} % sparsity"
+    dense = "a dense one" if lowest < 0.005 else f"one of {100 * lowest:.3g} % sparsity"
     return [
         f"A sparse network is as good as {dense} of so many times its non-zero weights "
         f"({name} form): {_listed(parts)} sparsity."
@@ -90,7 +90,7 @@ def _held_out(found: Study) -> list[str]:
         first = next(iter(larger.values()))
         parts = [f"{_percent(e['mean_absolute'])} ({n})" for n, e in larger.items()]
         sentences.append(
-            f"The {first['rows']} rows of at least {amount(first['from_nnz'])} "
+            f"The {first['rows']} largest, of at least {amount(first['from_nnz'])} "
             f"weights, predicted by the smaller: {_listed(parts)}."
         )
     against = found.content["against_best"]
@@ -106,8 +106,9 @@ def _held_out(found: Study) -> list[str]:
         )
     if "dense" in alike or (best == "dense" and len(forms) > 1):
         sentences.append("So at equal nnz no effect of sparsity is shown.")
-    if larger and min(larger, key=lambda n: larger[n]["mean_absolute"]) != best:
-        other = min(larger, key=lambda name: larger[name]["mean_absolute"])
+    size = {name: entry["mean_absolute"] for name, entry in larger.items()}
+    other = min(size, key=lambda name: size[name]) if size else best
+    if size and size[other] < 0.9 * size[best]:
         sentences.append(
             f"The largest networks are predicted best by the {other} form."
         )

@@ -41,7 +41,7 @@ def build_scaling(
         rows = scaling_rows.read_csv(source)
     rows = scaling_rows.at_best_learning_rates(rows)
     found = study(scaling_table.read_table(rows, columns, only))
-    sentences = verdict(found)
+    sentences = verdict(found) + _pooled(rows, only or {})
     pictures = plots.render(partial(scaling_plot.draw_scaling, found))
     files.make_folder(out)
     content = {"file": source.name, **found.content, "verdict": sentences}
@@ -49,6 +49,21 @@ def build_scaling(
     for kind, data in pictures.items():
         files.write_whole(out / f"scaling.{kind}", data)
     return sentences
+
+
+def _pooled(
+    rows: Sequence[Mapping[str, Any]], only: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """That several methods were taken as one, where the table names them."""
+    named = [str(row["method"]) for row in rows if row.get("method")]
+    methods = [m for m in dict.fromkeys(named) if m in only.get("method", named)]
+    methods = [method for method in methods if method != "dense"]
+    if len(methods) < 2:
+        return []
+    return [
+        f"The methods {', '.join(methods)} were taken as one; "
+        f"--only=method={methods[0]},dense uses the rows of one."
+    ]
 
 
 def columns_of(options: Sequence[str]) -> dict[str, str]:

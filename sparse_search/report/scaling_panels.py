@@ -1,7 +1,7 @@
 """The panels of multipliers and of optimal sparsity, and axes of all panels."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _GRID = 24  # along each side of the map of optimal sparsities
 _RESAMPLES = 60
+_LINES = (0.25, 0.5, 0.75, 0.875, 0.9375, 0.97, 0.985, 0.9925)
 
 
 def shown_form(found: Study) -> Fitted:
@@ -35,13 +36,13 @@ def draw_multipliers(axes: "Axes", found: Study) -> None:
             continue
         one = found.forms[name]
         if name == "sparse":
-            xs = np.linspace(-np.log1p(-lowest), -np.log1p(-table.sparsity.max()), 25)
+            xs = np.linspace(_place(lowest), _place(table.sparsity.max()), 25)
             entries = [
                 scaling_study.multiplier(table, one, float(-np.expm1(-x))) for x in xs
             ]
             axes.plot(xs, [entry["value"] for entry in entries], color=colour)
         told = found.content["forms"][name]["multipliers"]
-        at = np.array([-np.log1p(-entry["sparsity"]) for entry in told]) + shift
+        at = np.array([_place(entry["sparsity"]) for entry in told]) + shift
         values = [entry["value"] for entry in told]
         for x, entry in zip(at, told, strict=True):
             if entry["low"] is not None:
@@ -56,13 +57,21 @@ def draw_multipliers(axes: "Axes", found: Study) -> None:
             **style.EDGE,
         )
     axes.axhline(1, color=style.GREY, linewidth=0.6)
-    ticks = [lowest, *scaling_study.asked(table)]
-    axes.set_xticks([-np.log1p(-s) for s in ticks], [f"{100 * s:.4g}" for s in ticks])
+    ticks, span = [lowest], _place(table.sparsity.max()) - _place(lowest)
+    for sparsity in scaling_study.asked(table):
+        if _place(sparsity) - _place(ticks[-1]) > 0.08 * span:
+            ticks.append(sparsity)
+    axes.set_xticks([_place(s) for s in ticks], [f"{100 * s:.4g}" for s in ticks])
     axes.set_xlabel("sparsity (%)")
-    dense = "dense" if lowest == 0 else f"{100 * lowest:.3g} % sparse"
+    dense = "dense" if lowest < 0.005 else f"{100 * lowest:.3g} % sparse"
     axes.set_ylabel(f"{dense} nnz of equal loss / nnz")
     axes.grid(axis="y")
     axes.legend(title="with 95 % intervals", alignment="left")
+
+
+def _place(sparsity: float) -> float:
+    """Where a sparsity is drawn: by the logarithm of its density."""
+    return -float(np.log1p(-sparsity))
 
 
 def draw_optimum(axes: "Axes", found: Study) -> None:
@@ -77,8 +86,8 @@ def draw_optimum(axes: "Axes", found: Study) -> None:
     ys = np.geomspace(table.data.min(), table.data.max() / (1 - limits[1]), _GRID)
     nnz, data = (part.reshape(-1) for part in np.meshgrid(xs, ys))
     theta = np.concatenate([one.fit.theta[None], one.resampled[:_RESAMPLES]])
-    shown = [s for s in (0.25, 0.5, 0.75, 0.875, 0.9, 0.95, 0.98) if s < limits[1]]
-    shown = [s for s in shown if s > limits[0]][-4:]
+    axes.set(xscale="log", yscale="log")  # before the lines, so that labels fit them
+    shown = [s for s in _LINES if limits[0] < s < limits[1]][-3:]
     middle = shown[len(shown) // 2] if shown else None
     for cost, dash in zip(COSTS, ("solid", "dashed"), strict=True):
         thetas = theta if cost == "every entry" else theta[:1]
@@ -86,8 +95,8 @@ def draw_optimum(axes: "Axes", found: Study) -> None:
         best = best.reshape(-1, _GRID, _GRID)
         if cost == "every entry" and middle is not None:
             low, high = np.percentile(best, [2.5, 97.5], axis=0)
-            inside = ((low <= middle) & (middle <= high)).astype(float)
-            axes.contourf(xs, ys, inside, [0.5, 1.5], colors=[style.GREY], alpha=0.25)
+            inside = np.minimum(high - middle, middle - low)
+            axes.contourf(xs, ys, inside, [0, 1], colors=[style.GREY], alpha=0.25)
         for i, level in enumerate(shown):
             if best[0].min() < level < best[0].max():
                 colour = style.sequence(i, len(shown) + 1)
@@ -103,26 +112,27 @@ def draw_optimum(axes: "Axes", found: Study) -> None:
         color=style.GREY,
         markersize=2.5,
     )
-    axes.set_yscale("log")
     plain_ticks(axes)
     nnz_axis(axes, found)
-    data_name = style.text(table.columns["data"])
-    axes.set_ylabel(f"training compute ({data_name} of\na dense network of equal nnz)")
-    line: dict = {"color": style.INK}
-    handles = [
-        Line2D([], [], label="zeros cost too", **line),
-        Line2D([], [], label="gradual pruning", linestyle="dashed", **line),
+    data_name = style.text(style.short(table.columns["data"], 16))
+    axes.set_ylabel(f"compute, in {data_name}\nof a dense network of that nnz")
+    line: dict[str, Any] = {"color": style.INK}
+    rows: dict[str, Any] = {"linestyle": "none", "marker": ".", "color": style.GREY}
+    handles: list[Any] = [
+        Line2D([], [], label="best, if zeros cost too", **line),
+        Line2D([], [], label="best, if pruned gradually", linestyle="dashed", **line),
+        Line2D([], [], label="rows, if zeros cost too", **rows),
     ]
     if middle is not None:
-        text = f"95 % of {percent(middle)}"
-        handles.append(Patch(facecolor=style.GREY, alpha=0.25, label=text))
+        label = f"95 % interval of {percent(middle)}"
+        handles.append(Patch(facecolor=style.GREY, alpha=0.25, label=label))
     axes.legend(
         handles=handles,
-        ncols=3,
+        ncols=2,
         loc="lower center",
         bbox_to_anchor=(0.5, 1),
         columnspacing=1.0,
-        handlelength=1.6,
+        handlelength=1.8,
     )
 
 

@@ -1,7 +1,7 @@
 """A scaling law in one figure: its fit and residuals, beside `scaling_panels`."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,9 +39,9 @@ def draw_scaling(found: Study) -> "Figure":
     down = -(-len(panels) // across)
     figure = new_figure(7.0, 2.35 * down + 0.35)
     grid = figure.subplots(down, across, squeeze=False)
-    for axes, draw, letter in zip(grid.flat, panels, "abcd", strict=True):
+    for axes, draw, letter in zip(grid.flat, panels, "abcd", strict=False):
         draw(axes, found)
-        axes.set_title(letter, loc="left", x=-0.16, fontweight="bold")
+        axes.set_title(letter, loc="left", x=-0.13, fontweight="bold")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=min(len(labels), 7)
@@ -88,7 +88,7 @@ def _draw_fit(axes: "Axes", found: Study) -> None:
     there = np.full(len(moved), True) if table.data is None else table.data == most
     for level, rows, colour, marker in _groups(found):
         label = "all rows" if found.of_sparsity is None else percent(level)
-        if level == 0 and found.of_sparsity is not None:
+        if level < 0.005 and found.of_sparsity is not None:
             label = "dense"
         xs = np.geomspace(table.nnz[rows].min(), table.nnz[rows].max(), _POINTS)
         levels = np.full(_POINTS, level)
@@ -96,7 +96,7 @@ def _draw_fit(axes: "Axes", found: Study) -> None:
         resampled = at_most(one.resampled, xs, levels)
         _band(axes, xs, curve, resampled, _freedom(found, form), colour)
         axes.plot(xs, curve, color=colour)
-        look = {"linestyle": "none", "marker": marker, "color": colour}
+        look: dict[str, Any] = {"linestyle": "none", "marker": marker, "color": colour}
         axes.plot(
             table.nnz[rows & there],
             moved[rows & there],
@@ -141,7 +141,7 @@ def _draw_errors(axes: "Axes", found: Study) -> None:
     """What the form misses: filled by the fit, hollow where the row was held out."""
     one, nnz = shown_form(found), found.table.nnz
     for _, rows, colour, marker in _groups(found):
-        look = {"linestyle": "none", "marker": marker, "color": colour}
+        look: dict[str, Any] = {"linestyle": "none", "marker": marker, "color": colour}
         if one.folds is not None:
             axes.plot(
                 nnz[rows] * 1.06,
@@ -159,7 +159,7 @@ def _draw_errors(axes: "Axes", found: Study) -> None:
     if one.folds is not None:
         from matplotlib.lines import Line2D
 
-        look = {"linestyle": "none", "marker": "o", "color": style.INK}
+        look: dict[str, Any] = {"linestyle": "none", "marker": "o", "color": style.INK}
         handles = [
             Line2D([], [], label="in the fit", **look),
             Line2D([], [], label="held out", markerfacecolor="none", **look),
