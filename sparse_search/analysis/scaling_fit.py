@@ -43,8 +43,9 @@ def forms_of(table: Table) -> tuple[list[Form], list[str]]:
     cannot = []
     if amounts == 1:
         cannot.append(
-            "How the loss depends on the amount of data cannot be told, because it "
-            "does not vary: that term is left out, and the plateau contains it."
+            "How the loss depends on the amount of data cannot be told, because "
+            f"{'no column holds it' if d is None else 'it does not vary'}: that term "
+            "is left out, and the plateau contains it."
         )
     elif d is not None and _determined(d, [x]):
         cannot.append(

@@ -14,23 +14,15 @@ NAMES = {
     + ("non_zero_params", "nonzero_params", "active_parameters"),
     "size": ("size", "total_params", "total_parameters", "dense_params")
     + ("dense_parameters", "dense_size"),
-    "sparsity": ("sparsity", "s"),
+    "sparsity": ("sparsity", "S"),
     "density": ("density",),
     "data": ("data", "tokens", "train_tokens", "training_tokens", "examples")
-    + ("total_examples", "samples", "steps", "train_steps", "training_steps", "d"),
+    + ("total_examples", "samples", "steps", "train_steps", "training_steps", "D"),
     "loss": ("test_loss", "val_loss", "valid_loss", "validation_loss", "eval_loss")
-    + ("loss", "final_loss", "l"),
+    + ("loss", "final_loss", "L"),
 }
 # Counts of weights, but of which: without a sparsity they are nnz.
-_WEIGHTS = (
-    "params",
-    "parameters",
-    "num_params",
-    "n_params",
-    "model_size",
-    "n",
-    "scale",
-)
+_WEIGHTS = ("params", "parameters", "num_params", "model_size", "scale", "N")
 _UNUSABLE = ("collapsed", "diverged", "failed")
 OURS = {"structure", "learning_rate", "seed", "nnz", "valid_loss", "test_loss"}
 """The columns that tell a table of ours."""
@@ -145,7 +137,9 @@ def _excuse(left_out: dict[str, int]) -> str:
 
 
 def _plain(name: str) -> str:
-    return name.lower().replace("-", "_").replace(" ", "_")
+    # A single letter is a symbol only as the papers write it: N, S, D and L.
+    plain = name if len(name) == 1 else name.lower()
+    return plain.replace("-", "_").replace(" ", "_")
 
 
 def _named(header: list[str], columns: Mapping[str, str]) -> dict[str, str]:

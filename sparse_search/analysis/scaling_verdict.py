@@ -137,8 +137,9 @@ def _optimum(found: Study) -> list[str]:
             "gradual pruning": "with gradual pruning that skips zeros",
         }
         parts.append(f"{value}{end} {cost[row['cost']]}")
+    data_name = found.content["columns"]["data"]
     return [
-        f"With the compute that trains a dense network of {amount(nnz)} weights on "
-        f"{amount(chosen)} of data, that many weights do best at a sparsity of "
+        f"With the compute that trains a dense network of {amount(nnz)} weights for "
+        f"{amount(chosen)} {data_name}, that many weights do best at a sparsity of "
         f"{_listed(parts)}."
     ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparse_search.analysis import scaling_study
+from sparse_search.analysis.scaling_checks import interval
 from sparse_search.analysis.scaling_optimum import COSTS, optimal_sparsity
 from sparse_search.analysis.scaling_study import Fitted, Study
 from sparse_search.report import style
@@ -94,9 +95,7 @@ def draw_optimum(axes: "Axes", found: Study) -> None:
         best = optimal_sparsity(one.fit.form, thetas, nnz, data, cost, limits)
         best = best.reshape(-1, _GRID, _GRID)
         if cost == "every entry" and middle is not None:
-            low, high = np.percentile(best, [2.5, 97.5], axis=0)
-            inside = np.minimum(high - middle, middle - low)
-            axes.contourf(xs, ys, inside, [0, 1], colors=[style.GREY], alpha=0.25)
+            _shade(axes, xs, ys, best, middle, found)
         for i, level in enumerate(shown):
             if best[0].min() < level < best[0].max():
                 colour = style.sequence(i, len(shown) + 1)
@@ -134,6 +133,25 @@ def draw_optimum(axes: "Axes", found: Study) -> None:
         columnspacing=1.0,
         handlelength=1.8,
     )
+
+
+def _shade(
+    axes: "Axes",
+    xs: np.ndarray,
+    ys: np.ndarray,
+    best: np.ndarray,
+    level: float,
+    found: Study,
+) -> None:
+    """Where the interval of the optimum, (1 + B, y, x), contains a sparsity."""
+    freedom = (found.content["settings"], len(shown_form(found).fit.form.parameters))
+    flat = best.reshape(len(best), -1)
+    ends = [interval(column[0], column[1:], freedom) for column in flat.T]
+    if ends[0]["low"] is None:
+        return
+    inside = [min(end["high"] - level, level - end["low"]) for end in ends]
+    inside = np.reshape(inside, best.shape[1:])
+    axes.contourf(xs, ys, inside, [0, np.inf], colors=[style.GREY], alpha=0.25)
 
 
 def nnz_axis(axes: "Axes", found: Study) -> None:

@@ -115,6 +115,15 @@ def test_wrong_options_are_a_sentence(tmp_path, columns, only, words):
         table_of(tmp_path, GOOD, columns, only)
 
 
+def test_the_symbols_of_the_papers_are_names():
+    rows = [{"N": n, "S": 0.5, "D": 10, "L": 1 + 1 / n, "d": 3} for n in (1, 2, 4)]
+    table = read_table(rows, {"nnz": "N"})
+    assert table.columns == {"nnz": "N", "sparsity": "S", "data": "D", "loss": "L"}
+    assert read_table([{"N": n, "L": 1 / n} for n in (1, 2, 4)]).nnz[0] == 1
+    with pytest.raises(UserError, match="Which column is loss"):
+        read_table([{"N": n, "l": 12} for n in (1, 2, 4)])
+
+
 def test_a_missing_file_is_a_sentence(tmp_path):
     with pytest.raises(UserError, match="There is no file"):
         read_csv(tmp_path / "none.csv")
