@@ -1,4 +1,4 @@
-"""The command line: train, search, report, compare, status.
+"""The command line: train, search, report, compare, scaling, status.
 
 A user's mistake is one sentence on standard error and exit status 2, never a
 traceback. SIGINT and SIGTERM save and say how to go on (exit status 130 and 143).
@@ -26,6 +26,7 @@ _COMMANDS = {
     "search": "train a population and draw the region map; again continues it",
     "report": "rebuild tables, plots and page from the journals",
     "compare": "curves of several workdirs in one table, plot and page",
+    "scaling": "fit scaling laws of nnz, sparsity and data to a table of losses",
     "status": "what is done, running and failed, and how long the rest will take",
 }
 
@@ -103,6 +104,27 @@ def _parser() -> argparse.ArgumentParser:
         "workdirs", help="workdirs, or tables as CSV files", nargs="+", **folder
     )
     add["compare"].add_argument("--out", help="for the page", required=True, **folder)
+    add["scaling"].add_argument(
+        "table", metavar="FILE|DIR", type=Path, help="a CSV file, or a workdir"
+    )
+    add["scaling"].add_argument(
+        "--out", help="for the results", required=True, **folder
+    )
+    add["scaling"].add_argument(
+        "--columns",
+        metavar="OURS=THEIRS,…",
+        action="append",
+        default=[],
+        help="what columns hold, where their names do not say it: nnz or size (all "
+        "entries), sparsity or density, data (steps, tokens), loss",
+    )
+    add["scaling"].add_argument(
+        "--only",
+        metavar="COLUMN=VALUE,…",
+        action="append",
+        default=[],
+        help="use only the rows with these values; may be repeated",
+    )
     return parser
 
 
@@ -287,6 +309,16 @@ def _compare(arguments: argparse.Namespace) -> None:
     _tell(compare(arguments.workdirs, arguments.out, metric))
 
 
+def _scaling(arguments: argparse.Namespace) -> None:
+    from sparse_search.report import scaling
+
+    columns = scaling.columns_of(arguments.columns)
+    only = scaling.only_of(arguments.only)
+    sentences = scaling.build_scaling(arguments.table, arguments.out, columns, only)
+    print("\n".join(sentences))
+    print(f"Results: {arguments.out / 'scaling.json'} and scaling.png, scaling.svg")
+
+
 def _status(arguments: argparse.Namespace) -> None:
     from sparse_search.status import skipped, status
 
@@ -358,6 +390,8 @@ def _run(
         _report(parsed)
     elif parsed.command == "compare":
         _compare(parsed)
+    elif parsed.command == "scaling":
+        _scaling(parsed)
     else:
         _status(parsed)
     return 0

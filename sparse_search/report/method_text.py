@@ -33,7 +33,8 @@ networks of its own parameters, effective parameters (those on a path from an in
 an output), training FLOPs, or bytes (float32; kernels in the smallest of dense, bitmap
 and coordinates): their {metric} is read off a monotone curve over the logarithm of the
 cost. The structure is the one furthest ahead on {chosen_on}, chosen for each seed on
-the others. Beyond the ends of the curve nothing is extrapolated: ≥ and ≤ are bounds.</dd>
+the others. Beyond the ends of the curve nothing is extrapolated: ≥ and ≤ are
+bounds.</dd>
 <dt>Shares of the variance</dt><dd>Weights: the means of the budgets; structure: what
 structures add at every budget alike; interaction: the rest of the cells' means; seeds:
 the rest of a trial. Where cells are missing, weights and structure are averaged over
