@@ -31,6 +31,8 @@ analysis < search
 records < train
 errors < results < train
 results < report
+names < masks
+names < report
 analysis < standing < progress < status < cli
 train < status
 train < notebook

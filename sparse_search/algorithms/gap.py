@@ -36,9 +36,9 @@ from sparse_search.algorithms.base import (
 )
 from sparse_search.algorithms.dense_state import DenseState
 from sparse_search.errors import UserError
-from sparse_search.masks.allocations import natural
 from sparse_search.masks.gate import cond_over_lanes
 from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
+from sparse_search.names import natural
 from sparse_search.types import Array, Bool, Counts, Int, Key, Masks, Params, Scalar
 
 

@@ -28,6 +28,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 
 from sparse_search.errors import Impossible, UserError, nearest, one_of
+from sparse_search.names import natural
 
 Shape = tuple[int, ...]
 
@@ -83,12 +84,6 @@ def weight(rule: str) -> Callable[[Shape], int | Fraction]:
             "allocation", rule, [*RULES, DENSE_FIRST, "er^2", "erk^0.5", *ACROSS]
         )
     return RULES[rule]
-
-
-def natural(layer: str) -> list[int | str]:
-    """Sorts Dense_10 behind Dense_9: layers in the order of the forward pass."""
-    parts = re.split(r"(\d+)", layer)
-    return [int(part) if part.isdigit() else part for part in parts]
 
 
 _DENSE = ("bias", "scale", "embedding", "embeddings")

@@ -16,6 +16,8 @@ from sparse_search.report import (
     plots,
     protocols,
     region_plot,
+    structures,
+    structures_plot,
     tables,
 )
 from sparse_search.report import workdir as workdirs
@@ -106,6 +108,12 @@ def _build(
         draw["decomposition"] = partial(decomposition_plot.draw_decomposition, regions)
     if dense_plot.has_dense(regions):
         draw["small_dense"] = partial(dense_plot.draw_small_dense, regions)
+    best = structures.structures(run, metric) if run.command == "search" else []
+    if shown := structures.shown(best):
+        rounds = structures.rounds_of(run.path, shown)
+        draw["structures"] = partial(
+            structures_plot.draw_structures, shown, rounds, run.task
+        )
     pictures = {name: plots.render(function) for name, function in draw.items()}
     for name, kinds in pictures.items():
         for kind, data in kinds.items():
@@ -122,7 +130,7 @@ def _build(
     if run.left:
         sentences = [f"So far: {run.so_far} have ended.", *sentences]
     sentences = [*sentences, *notes]
-    page = content.report_page(run, lines, regions, sentences, pictures, again)
+    page = content.report_page(run, lines, regions, sentences, pictures, best, again)
     files.write_whole(out / "index.html", page)
     return Summary(sentences, out / "index.html", run.counts)
 

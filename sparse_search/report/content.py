@@ -10,6 +10,7 @@ from sparse_search.report.page import Section, embedded, live_figure, page, pict
 from sparse_search.report.plots import INTERVALS
 from sparse_search.report.scales import Scale, scale_of
 from sparse_search.report.series import Line
+from sparse_search.report.structures import Structure, structures_table
 from sparse_search.report.workdir import Workdir
 
 _CURVES_CAPTION = (
@@ -53,6 +54,18 @@ _PROTOCOLS_CAPTION = (
     "<a href=protocols.svg>SVG</a> and <a href=protocols.png>PNG</a>."
 )
 
+_STRUCTURES_CAPTION = (
+    "The best structure of each method at one budget, chosen on validation: above, the "
+    "part of neurons (of inputs) with more than so many connections at the end, all "
+    "seeds together; below, how dense the layers are, and the part of their "
+    "connections that were not there at the start, of one seed. The table has all "
+    "budgets: <em>spread</em> is standard deviation over mean; <em>overlap</em>, the "
+    "connections that two seeds share, as they are and after the hidden neurons of one "
+    "have been put into the order that makes them most alike, each beside that of "
+    "random masks treated in the same way. Also as <a href=structures.svg>SVG</a> and "
+    "<a href=structures.png>PNG</a>."
+)
+
 
 def report_page(
     run: Workdir,
@@ -60,6 +73,7 @@ def report_page(
     regions: dict[str, Any],
     verdict: Sequence[str],
     pictures: dict[str, dict[str, bytes]],
+    best: Sequence[Structure],
     again: str,
 ) -> bytes:
     """The page of one workdir: a search, or a single run with its learning curves."""
@@ -92,6 +106,10 @@ def report_page(
         sections.append(Section("Prune down, and widen at a fixed budget", body))
     if "small_dense" in pictures:
         sections.append(_dense_section(regions, pictures))
+    if "structures" in pictures:
+        svg = pictures["structures"]["svg"]
+        body = picture(svg, "the best networks", _STRUCTURES_CAPTION)
+        sections.append(Section("Structure", body + structures_table(best)))
     sections += _trials_sections(run.trials)
     how = "" if run.command == "train" else method_text.regions(regions)
     how += again

@@ -18,8 +18,8 @@ import numpy as np
 
 from sparse_search import results
 from sparse_search.algorithms.base import SparseAlgorithm
-from sparse_search.masks.allocations import natural
 from sparse_search.masks.patterns import UNSTRUCTURED
+from sparse_search.names import natural
 from sparse_search.results import Result
 
 

@@ -21,7 +21,7 @@ from sparse_search import results, trees
 from sparse_search.config import Config
 from sparse_search.costs import flops, storage
 from sparse_search.costs.parameters import effective
-from sparse_search.masks.allocations import natural
+from sparse_search.names import natural
 from sparse_search.records import Record, open_journal
 from sparse_search.sparse import formats
 from sparse_search.sparse.formats import Tiled

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from sparse_search import trees
 from sparse_search.algorithms.base import Info
 from sparse_search.masks import topology
-from sparse_search.masks.allocations import natural
+from sparse_search.names import natural
 from sparse_search.sparse import census, formats
 from sparse_search.sparse.formats import Tiled
 from sparse_search.sparse.layers import TAPS

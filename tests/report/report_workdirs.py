@@ -131,6 +131,11 @@ def rounds_of(record: records.Record, rounds: int = 12) -> list[records.Record]:
     return rows
 
 
+def line(record: records.Record) -> str:
+    """A record as it is in a journal."""
+    return json.dumps({"schema": records.SCHEMA, **record})
+
+
 def write_workdir(
     workdir: Path,
     trials: list[records.Record],
@@ -152,7 +157,7 @@ def write_workdir(
         lines["rounds"] += rounds_of(record, rounds)
     for name, rows in lines.items():
         # One write, not one fsync a line: the larger tests have 5,000 trials.
-        text = "".join(json.dumps({"schema": records.SCHEMA, **r}) + "\n" for r in rows)
+        text = "".join(line(record) + "\n" for record in rows)
         (workdir / f"{name}.jsonl").write_text(text)
     return workdir
 

@@ -8,7 +8,7 @@ import pytest
 
 import sparse_search
 from sparse_search.costs.parameters import effective
-from sparse_search.masks.allocations import natural
+from sparse_search.names import natural
 
 CONFIG = [
     "steps=60",

@@ -1,0 +1,198 @@
+"""What the best networks look like: their layers, their degrees, and their seeds."""
+
+import html
+import json
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from sparse_search import records, results
+from sparse_search.names import natural
+from sparse_search.report.page_tables import number, table
+from sparse_search.report.workdir import Workdir
+
+if TYPE_CHECKING:
+    from sparse_search.analysis.structure import Layer, Overlap
+
+_SEEDS = 5  # whose networks are looked at; so many less one pairs
+_METHODS = 4  # in the figure
+# A round's record is long, and begins with what is looked at here.
+_ROUND = re.compile(rb'\{"schema": \d+, "trial": "([^"\\]*)"')
+
+
+class Structure(NamedTuple):
+    """The best structure of a method at a budget, by validation, over its seeds.
+
+    Attributes:
+        method: the algorithm.
+        nnz: the budget.
+        name: of the structure.
+        trials: the names of its trials that were looked at.
+        layers: the names of its sparse layers.
+        seeds: for every trial, the statistics of every layer.
+        overlaps: of trials that follow each other.
+        effective: part of the parameters on a path from an input to an output, a mean
+            over seeds; NaN where it is not known.
+    """
+
+    method: str
+    nnz: int
+    name: str
+    trials: list[str]
+    layers: list[str]
+    seeds: "list[list[Layer]]"
+    overlaps: "list[Overlap]"
+    effective: float
+
+    def mean(self, of: str) -> list[float]:
+        """A number of every layer, its mean over seeds.
+
+        Args:
+            of: "density", or the spread of "fan_in" or "fan_out": sd / mean.
+        """
+        values = [
+            [layer.density if of == "density" else _spread(getattr(layer, of))]
+            for seed in self.seeds
+            for layer in seed
+        ]
+        shape = len(self.seeds), len(self.layers)
+        return np.array(values).reshape(shape).mean(axis=0).tolist()
+
+
+def _spread(degrees: np.ndarray) -> float:
+    return float(degrees.std() / max(degrees.mean(), 1e-12))
+
+
+def structures(run: Workdir, metric: str) -> list[Structure]:
+    """The best structures of every method at every budget that have results.
+
+    Args:
+        run: a workdir; its `results/` hold the networks.
+        metric: what is chosen by, on validation.
+    """
+    if not (run.path / "results").is_dir():
+        return []
+    points: dict[tuple, dict[str, list[records.Record]]] = {}
+    for row in run.trials:
+        value = row.get(f"valid_{metric}")
+        sparse = row["structure"] != records.SMALL_DENSE and row["method"] != "dense"
+        if sparse and value is not None and not row.get("parent"):
+            place = points.setdefault((row["method"], row["budget"]), {})
+            place.setdefault(row["point"], []).append(row)
+    sign = 1 if metric == "accuracy" else -1
+    found = []
+    for (method, nnz), candidates in sorted(points.items()):
+        rows = max(
+            candidates.values(),
+            key=lambda rows: (
+                len(rows),
+                sign * sum(row[f"valid_{metric}"] for row in rows) / len(rows),
+            ),
+        )
+        files = {row["trial"]: results.file(run.path, row["trial"]) for row in rows}
+        there = [name for name, file in files.items() if file.is_file()][:_SEEDS]
+        if there:
+            found.append(_structure(run.path, method, nnz, rows, there))
+    return found
+
+
+def _structure(
+    workdir: Path, method: str, nnz: int, rows: list[records.Record], names: list[str]
+) -> Structure:
+    from sparse_search.analysis.structure import layer, overlap
+
+    networks = []
+    for name in names:
+        result = results.load(results.file(workdir, name))
+        kernels = [key for key in result.params if key.endswith("/kernel")]
+        kernels.sort(key=natural)
+        networks.append({key: results.stored(result, key) for key in kernels})
+    arrays = [
+        list(network.values())
+        for network in networks
+        if all(isinstance(mask, np.ndarray) for mask in network.values())
+    ]
+    effective = [
+        row["effective_parameters"] / row["parameters"]
+        for row in rows
+        if row.get("effective_parameters") is not None and row.get("parameters")
+    ]
+    return Structure(
+        method=method,
+        nnz=nnz,
+        name=str(rows[0]["structure"]),
+        trials=names,
+        layers=list(networks[0]),
+        seeds=[[layer(mask) for mask in network.values()] for network in networks],
+        overlaps=[overlap(one, other) for one, other in pairwise(arrays)],
+        effective=float(np.mean(effective)) if effective else np.nan,
+    )
+
+
+def structures_table(found: Sequence[Structure]) -> str:
+    """A line a method and budget (HTML)."""
+    rows = []
+    for one in found:
+        pairs = np.array(one.overlaps or [[np.nan] * 4])
+        means = [float(value) for value in pairs.mean(axis=0)]
+        rows.append(
+            [
+                html.escape(one.method),
+                html.escape(one.name),
+                f"{one.nnz:,.0f}",
+                _layers(one.mean("density"), 100),
+                _layers(one.mean("fan_in"), 1),
+                _layers(one.mean("fan_out"), 1),
+                _known(one.effective),
+                _beside(means[0], means[1]),
+                _beside(means[2], means[3]),
+            ]
+        )
+    heads = (
+        *("method", "best structure (on validation)", "nnz"),
+        *("density of its layers, %", "spread of fan-in", "spread of fan-out"),
+        *("effective parameters, %", "overlap of seeds, % (chance)"),
+        "in the best order of neurons",
+    )
+    return table(heads, rows, text=2)
+
+
+def _layers(values: Sequence[float], times: float) -> str:
+    return " · ".join(f"{times * value:.3g}" for value in values)
+
+
+def _known(value: float) -> str:
+    return number(None if np.isnan(value) else float(value), 100)
+
+
+def _beside(value: float, chance: float) -> str:
+    if np.isnan(value):
+        return "–"
+    return f"{100 * value:.1f} <small>({100 * chance:.1f})</small>"
+
+
+def rounds_of(workdir: Path, found: Sequence[Structure]) -> dict[str, list[Any]]:
+    """The rounds of one trial of each structure, in order, by the trial's name."""
+    wanted = {one.trials[0] for one in found}
+    rounds: dict[str, dict[int, Any]] = defaultdict(dict)
+    lines, _ = records.read_lines(workdir / "rounds.jsonl")
+    for line in lines:
+        match = _ROUND.match(line)
+        if match and match[1].decode() in wanted:
+            record = json.loads(line)
+            rounds[record["trial"]][record["round"]] = record
+    return {name: [by[n] for n in sorted(by)] for name, by in rounds.items()}
+
+
+def shown(found: Sequence[Structure]) -> list[Structure]:
+    """What the figure shows: the methods at the budget in the middle of all."""
+    budgets = sorted({one.nnz for one in found})
+    if not budgets:
+        return []
+    middle = budgets[(len(budgets) - 1) // 2]
+    return [one for one in found if one.nnz == middle][:_METHODS]
