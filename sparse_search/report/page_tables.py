@@ -26,6 +26,7 @@ def counts_line(counts: dict[str, int]) -> str:
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1) -> str:
     """A table of HTML cells; the first `text` columns are text, the rest numbers."""
+    assert all(len(row) == len(heads) for row in rows), "a column has no head"
     head = "".join(
         f'<th scope="col"{" class=name" if place < text else ""}>{head}</th>'
         for place, head in enumerate(heads)
@@ -60,7 +61,7 @@ def regions_table(region_map: dict[str, Any]) -> str:
     ]
     heads = (
         *("methods", "class", f"on the {scale.other} scale", "nnz"),
-        *(f"weight effect, {scale.unit} per doubling"),
+        f"weight effect, {scale.unit} per doubling",
         *(f"structure SD, {scale.unit}", "dominance R", f"seed SD, {scale.unit}"),
         *("structures × seeds", "<div class=free>remarks</div>"),
     )

@@ -42,6 +42,18 @@ def data(page: Path, name: str) -> dict:
     return json.loads(found[1])
 
 
+def test_every_column_has_its_head(digits):
+    page = (digits[0] / "report" / "index.html").read_text()
+    body = page.split(">Region map</h2>")[1]
+    heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', body.split("</thead>")[0])
+    words = [re.sub("<[^>]*>", "", head) for head in heads]
+    assert words == [
+        *("methods", "class", "on the logit scale", "nnz"),
+        *("weight effect, points per doubling", "structure SD, points"),
+        *("dominance R", "seed SD, points", "structures × seeds", "remarks"),
+    ]
+
+
 def test_writes_every_file_and_nothing_else(digits):
     path, summary = digits
     assert {file.name for file in (path / "report").iterdir()} == FILES
