@@ -32,7 +32,7 @@ from sparse_search.analysis.fragile import fragile_because, other_scale
 from sparse_search.analysis.gains import DenseCurve, dense_curve
 from sparse_search.analysis.population import population
 from sparse_search.analysis.small_dense import compare
-from sparse_search.analysis.table import Trials, read_trials
+from sparse_search.analysis.table import Trials, at_budgets, read_trials
 
 
 def region_map(
@@ -57,13 +57,14 @@ def region_map(
         UserError: an unknown metric, or a row without nnz, structure or seed.
     """
     trials = read_trials(rows, metric)
-    cells = sparse_cells(trials)
-    curve = dense_curve(trials)
+    level = at_budgets(trials)
+    cells = sparse_cells(level)
+    curve = dense_curve(trials)  # each network at its own nnz
     without = None
     if cells.collapsed.any():
         without = _map(cells.without_collapsed(), trials, curve)
     summaries = summarise(cells)
-    against_dense = compare(trials, cells, summaries, curve)
+    against_dense = compare(level, cells, summaries, curve)
     at_costs = at_equal_costs(trials, summaries)
     result = {
         "task": task,
@@ -76,7 +77,7 @@ def region_map(
         "large_sparse_vs_small_dense": against_dense,
         "at_equal_cost": at_costs,
         "disagreements": disagreements(against_dense, at_costs, metric),
-        "population": population(trials, cells, summaries),
+        "population": population(level, cells, summaries),
         "without_collapsed": without,
         "chosen_on": trials.chosen_on,
         "excluded": trials.without_metrics,
@@ -93,7 +94,7 @@ def first_classes(
         rows: as for `region_map`.
         metric: likewise.
     """
-    cells = sparse_cells(read_trials(rows, metric))
+    cells = sparse_cells(at_budgets(read_trials(rows, metric)))
     *_, named = _classify(cells)
     return dict(zip(map(int, cells.nnz), named, strict=True))
 

@@ -43,6 +43,9 @@ over seeds.</dd>
 <dt>Held-out R²</dt><dd>Every seed is predicted from the other seeds by a line in
 log₂ nnz, one mean a budget, + one a structure, + one a cell. The intervals carry the
 correction of Nadeau and Bengio (2003) for folds that share data.</dd>
+<dt>Equal numbers of weights</dt><dd>Networks whose nnz is within 2&nbsp;% of a budget
+count as of that budget; what they have more or less is worth, read off the curve of the
+best of their family, is taken away.</dd>
 <dt>Intervals</dt><dd>95 %, over seeds, for the declared structures as a fixed set.
 {values}</dd>
 </dl>

@@ -3,7 +3,13 @@ import pytest
 from region_tables import row
 
 from sparse_search.analysis.cells import sparse_cells
-from sparse_search.analysis.table import best, merge_budgets, read_trials
+from sparse_search.analysis.regions import region_map
+from sparse_search.analysis.table import (
+    at_budgets,
+    best,
+    merge_budgets,
+    read_trials,
+)
 from sparse_search.errors import UserError
 from sparse_search.records import SMALL_DENSE
 
@@ -79,3 +85,52 @@ def test_bad_rows_are_named(change, words):
 def test_unknown_metric():
     with pytest.raises(UserError, match="Did you mean 'accuracy'"):
         read_trials([], "acuracy")
+
+
+def line(nnz, metric="accuracy"):
+    """Where all networks lie: a straight line in log2 nnz."""
+    value = 0.5 + 0.04 * np.log2(nnz / 1000)
+    return value if metric == "accuracy" else 2 - value
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "loss"])
+def test_what_networks_have_more_than_their_budget_is_taken_away(metric):
+    rows, sign = [], 1 if metric == "accuracy" else -1
+    for b, nnz in enumerate((1000, 2000, 4000)):
+        for seed in range(3):
+            families = (("a", 1.0), ("b", 1.015), ("small_dense", 0.985))
+            for place, (name, more) in enumerate(families):
+                own = round(nnz * more)
+                # The same noise in another order: structures are equal.
+                value = line(own, metric) + 0.001 * ((seed + place) % 3)
+                # So that the choice is a's whatever the seed.
+                worse = sign * 0.1 * (name == "b")
+                both = {f"test_{metric}": value, f"valid_{metric}": value - worse}
+                point = f"{name} {b}"
+                key = {"nnz": own, "structure": name, "seed": seed, "point": point}
+                rows.append({**key, **both})
+    trials = read_trials(rows, metric)
+    assert trials.nnz.tolist() == trials.dense_nnz.tolist() == [1000, 2000, 4000]
+    level = at_budgets(trials)
+    for points in (level.sparse, level.dense):
+        expected = line(points.nnz, metric)[:, None] + 0.001 * np.arange(3)
+        assert np.sort(points.test) == pytest.approx(expected, abs=1e-12)
+        less = [0.1 if name == "b" else 0.0 for name in points.structures]
+        valid = sign * points.test - np.array(less)[:, None]
+        assert points.valid == pytest.approx(valid, abs=1e-12)
+    found = region_map(rows, metric)
+    for budget in found["budgets"]:
+        assert budget["structure_sd"]["value"] == pytest.approx(0, abs=1e-9)
+        assert budget["weight_effect"]["value"] == pytest.approx(sign * 0.04)
+    for against in found["large_sparse_vs_small_dense"]:
+        assert against["difference"] == pytest.approx(0, abs=1e-9)
+
+
+def test_exact_budgets_stay_as_they_are():
+    rows = [
+        {"nnz": nnz, "structure": "a", "seed": 0, "test_accuracy": nnz / 1e4}
+        for nnz in (1000, 2000)
+    ]
+    trials = read_trials(rows, "accuracy")
+    level = at_budgets(trials)
+    assert level.sparse is trials.sparse
