@@ -16,14 +16,15 @@ _ORDER = (
 
 
 def verdict(region_map: dict[str, Any]) -> list[str]:
-    """Two to six plain sentences.
+    """Two to six plain sentences, of which the first two say the most.
 
     Args:
         region_map: what `regions.region_map` returned.
 
     Returns:
-        Which budgets are of which class, where the boundary is, whether large-sparse
-        beats small-dense and by how much, and what more data would be needed.
+        Which budgets are of which class, and whether large-sparse beats small-dense
+        and by how much; then where the boundary is, what explains the whole map, the
+        same at other equal costs, and what more data would be needed.
     """
     budgets = region_map["budgets"]
     if not budgets:
@@ -31,12 +32,11 @@ def verdict(region_map: dict[str, Any]) -> list[str]:
             "No sparse structure has a finished trial, so there are no regions to map.",
             "Large-sparse cannot be compared with small-dense.",
         ]
-    sentences = [_classes(budgets)]
-    sentences += _boundaries(region_map["boundaries"])
-    sentences += _decomposition(region_map["decomposition"]["shares"])
     metric = region_map["metric"].removeprefix("test_")
     rows = region_map["large_sparse_vs_small_dense"]
-    sentences += _against_dense(rows, metric)
+    sentences = [_classes(budgets), *_against_dense(rows, metric)]
+    sentences += _boundaries(region_map["boundaries"])
+    sentences += _decomposition(region_map["decomposition"]["shares"])
     sentences += _at_costs(region_map, metric)
     compared = {row["nnz"] for row in rows if row["low"] is not None}
     alone = [b for b in budgets if b["nnz"] not in compared]

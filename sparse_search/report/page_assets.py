@@ -12,6 +12,7 @@ h2 { font-size: 1.1rem; margin: 2.75rem 0 .5rem; padding-top: .6rem;
 h3 { font-size: .95rem; margin: 1.5rem 0 .4rem; font-weight: 650; }
 .verdict p { font-size: 1.18rem; line-height: 1.45; margin: .5rem 0; max-width: 48rem;
   overflow-wrap: anywhere; }
+.verdict p:nth-child(n+3) { font-size: 1rem; color: #333; margin: .3rem 0; }
 p, li, dd { max-width: 48rem; }
 .counts { color: #5a5a5a; font-size: .9rem; margin-top: 1rem; }
 figure { margin: 1rem 0; }

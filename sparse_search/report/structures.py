@@ -36,6 +36,7 @@ class Structure(NamedTuple):
         layers: the names of its sparse layers.
         seeds: for every trial, the statistics of every layer.
         overlaps: of trials that follow each other.
+        parameters: of the first of these trials; None where that is not known.
         effective: part of the parameters on a path from an input to an output, a mean
             over seeds; NaN where it is not known.
     """
@@ -47,6 +48,7 @@ class Structure(NamedTuple):
     layers: list[str]
     seeds: "list[list[Layer]]"
     overlaps: "list[Overlap]"
+    parameters: int | None
     effective: float
 
     def mean(self, of: str) -> list[float]:
@@ -130,6 +132,7 @@ def _structure(
         layers=list(networks[0]),
         seeds=[[layer(mask) for mask in network.values()] for network in networks],
         overlaps=[overlap(one, other) for one, other in pairwise(arrays)],
+        parameters=next(r for r in rows if r["trial"] == names[0]).get("parameters"),
         effective=float(np.mean(effective)) if effective else np.nan,
     )
 

@@ -32,7 +32,7 @@ def draw_structures(
         for axes in grid[row]:
             axes.set_xlabel(name)
     grid[2, 0].set_ylabel("density (%)")
-    grid[3, 0].set_ylabel("turnover (%)")
+    grid[3, 0].set_ylabel("turnover,\neffective (%)")
     for row in (2, 3):
         for axes in grid[row]:
             axes.set_xlabel("gradient steps")
@@ -79,6 +79,15 @@ def _draw_rounds(
         label = f"layer {place + 1}"
         densities.plot(steps, [100 * x["density"] for x in of], label=label, **look)
         turnovers.plot(steps, [100 * x["turnover"] for x in of], **look)
+    known = [r for r in rounds if r.get("effective_parameters") is not None]
+    if known and one.parameters:
+        turnovers.plot(
+            [record["step"] for record in known],
+            [100 * record["effective_parameters"] / one.parameters for record in known],
+            color=style.INK,
+            linewidth=0.8,
+        )
+        densities.plot([], [], color=style.INK, linewidth=0.8, label="effective")
 
 
 def _density_axis(axes: "Axes") -> None:
