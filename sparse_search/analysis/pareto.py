@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparse_search.analysis import stats
-from sparse_search.analysis.table import METRICS, Points, read_trials
+from sparse_search.analysis.table import Points, read_trials
 from sparse_search.records import SMALL_DENSE
 
 COSTS = {
@@ -132,11 +132,6 @@ def fronts(
         ]
         found[cost].sort(key=lambda point: (point.cost, point.structure, point.name))
     return found
-
-
-def better(metric: str) -> str:
-    """Where the better values of a metric are, for a caption."""
-    return "higher" if METRICS[metric].rises else "lower"
 
 
 def _amounts(points: Points, cost: str) -> np.ndarray:

@@ -45,10 +45,10 @@ def pareto_section(
     caption = (
         f"Test {scale.metric} against each cost that the records have: a point is one "
         "configuration, its mean over seeds. Large ones, joined, are the front: no "
-        f"configuration of the same cost or less is as good on {chosen_on} (mean over "
-        "seeds), which is why the front may fall on test; with 95 % intervals over "
-        "seeds, of the configuration as chosen. Hollow points had runs that collapsed, "
-        "diverged or failed: they are on no front, and may lie off the axis. "
+        f"other is as good on {chosen_on} (mean over seeds) at less cost, or better at "
+        "the same. With 95 % intervals over seeds, of the configuration as chosen. "
+        "Hollow points had runs that collapsed, diverged or failed: they are on no "
+        "front, and may lie off the axis. "
         f"{scale.spacing} "
     )
     if chosen_on == "test":

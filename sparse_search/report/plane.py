@@ -63,18 +63,19 @@ def read_plane(rows: Sequence[Mapping[str, Any]], metric: str) -> Plane | None:
     from sparse_search.analysis.cells import sparse_cells
     from sparse_search.analysis.table import read_trials
 
-    rows = [row for row in rows if _width(row) and not row.get("parent")]
+    rows = [row for row in rows if not row.get("parent")]
     trials = read_trials(rows, metric)
     cells = sparse_cells(trials)
     first = {row["structure"]: row for row in reversed(rows)}
-    widths = sorted({_width(first[name]) for name in cells.structures})
-    if len(widths) < 2 or len(cells.nnz) < 2:
+    wide = {name: _width(first[name]) for name in cells.structures}
+    own = [s for s, name in enumerate(cells.structures) if wide[name]]
+    widths = sorted({wide[cells.structures[s]] for s in own})
+    used = np.isfinite(cells.test[own]).any(axis=(0, 2))
+    if len(widths) < 2 or used.sum() < 2:
         return None
-    layouts = Counter(
-        _rest(row) for row in rows if row["structure"] in cells.structures
-    )
+    layouts = Counter(_rest(row) for row in rows if wide.get(row["structure"]))
     ordered = sorted(layouts, key=lambda rest: (-layouts[rest], rest))
-    methods = sorted(set(cells.methods))
+    methods = sorted({cells.methods[s] for s in own})
     kept = ordered[: max(1, _MOST // len(methods))]
     names = _names(ordered)
     panels, shared = [], 0
@@ -82,12 +83,13 @@ def read_plane(rows: Sequence[Mapping[str, Any]], metric: str) -> Plane | None:
         for method in methods:
             members = [
                 s
-                for s, name in enumerate(cells.structures)
-                if cells.methods[s] == method and _rest(first[name]) == rest
+                for s in own
+                if cells.methods[s] == method
+                and _rest(first[cells.structures[s]]) == rest
             ]
             if not members:
                 continue
-            at = [widths.index(_width(first[cells.structures[s]])) for s in members]
+            at = [widths.index(wide[cells.structures[s]]) for s in members]
             test = np.full((len(widths), len(cells.nnz)), np.nan)
             collapsed, lost = np.zeros(test.shape), np.zeros(test.shape, bool)
             sizes = np.full(len(widths), np.nan)

@@ -24,8 +24,9 @@ _HATCHES = {"some runs at chance level": "////", "all of them": "xxxx"}
 
 def draw_plane(plane: Plane, region_map: dict[str, Any]) -> "Figure":
     """The figure: panels of one colour scale, above each its classes by budget."""
+    from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import ListedColormap, Normalize
+    from matplotlib.colors import Normalize
 
     scale = scale_of(region_map["metric"].removeprefix("test_"))
     across = min(plane.methods if len(plane.panels) > 4 else len(plane.panels), 4)
@@ -44,8 +45,8 @@ def draw_plane(plane: Plane, region_map: dict[str, Any]) -> "Figure":
     heights = [_heights(panel, scale.height) for panel in plane.panels]
     low, high = _limits(plane, heights)
     # Light is better, also in grey print.
-    shades = [style.sequence(i, 256) for i in range(256)]
-    colours = ListedColormap(shades if METRICS[scale.metric].rises else shades[::-1])
+    rises = METRICS[scale.metric].rises
+    colours = colormaps["viridis" if rises else "viridis_r"]
     norm = Normalize(low, high)
     columns = 72 * (0.72 * inches / across)
     for place, (panel, rows) in enumerate(zip(plane.panels, strips, strict=True)):
@@ -93,7 +94,9 @@ def draw_plane(plane: Plane, region_map: dict[str, Any]) -> "Figure":
     every = {f"{i} {name}": r for i, s in enumerate(strips) for name, r in s.items()}
     handles = class_patches(every) + _hatched(plane)
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=min(len(handles), across * 2)
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(len(handles), 2 if across == 1 else 5),
     )
     return figure
 
@@ -189,36 +192,41 @@ def _draw_densities(axes: "Axes", plane: Plane, panel: Panel) -> None:
     left, right = np.log2(axes.get_xlim())
     bottom, top = np.log2(axes.get_ylim())
     widths, sizes = np.log2(plane.widths[known]), np.log2(panel.sizes[known])
-    ys = np.linspace(bottom, top, 65)
-    xs = np.interp(ys, widths, sizes)
-    # Beyond the outermost widths, to the edges of their cells, as steep as before.
-    for out, one, two in ((ys < widths[0], 0, 1), (ys > widths[-1], -1, -2)):
-        slope = (sizes[two] - sizes[one]) / (widths[two] - widths[one])
-        xs[out] = sizes[one] + slope * (ys[out] - widths[one])
-    apart = 0.12 * (right - left)
+    # To the edges of the outermost cells the lines go on as steep as before.
+    steep = np.diff(sizes) / np.diff(widths)
+    ys = np.array([bottom, *widths, top])
+    xs = np.array(
+        [
+            sizes[0] + steep[0] * (bottom - widths[0]),
+            *sizes,
+            sizes[-1] + steep[-1] * (top - widths[-1]),
+        ]
+    )
+    fine = np.linspace(bottom, top, 65)
     shown: list[float] = []
     for density in sorted(_DENSITIES, reverse=True):
-        line = xs + math.log2(density)
-        inside = (line > left) & (line < right)
-        if inside.sum() < 12 or any(abs(line[0] - x) < apart for x in shown):
+        along = np.interp(fine, ys, xs) + math.log2(density)
+        inside = np.flatnonzero((along > left) & (along < right))
+        crowded = any(abs(along[0] - x) < 0.12 * (right - left) for x in shown)
+        if len(inside) < 12 or crowded:
             continue
-        shown.append(float(line[0]))
+        shown.append(float(along[0]))
         axes.plot(
-            2.0**line,
+            2.0 ** (xs + math.log2(density)),
             2.0**ys,
             color=style.INK,
             linewidth=0.5,
             path_effects=[withStroke(linewidth=1.3, foreground="white", alpha=0.75)],
         )
-        middle = np.flatnonzero(inside)[int(0.55 * inside.sum())]
+        middle = inside[int(0.55 * len(inside))]
         axes.text(
-            2.0 ** line[middle],
-            2.0 ** ys[middle],
+            2.0 ** along[middle],
+            2.0 ** fine[middle],
             f"{100 * density:g} %",
             fontsize=5,
             ha="center",
             va="center",
-            path_effects=[withStroke(linewidth=1.6, foreground="white")],
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
         )
 
 
@@ -235,7 +243,7 @@ def _hatched(plane: Plane) -> list[Any]:
     marks = [_chance(panel) for panel in plane.panels]
     present = [any(mark[i].any() for mark in marks) for i in range(len(_HATCHES))]
     handles: list[Any] = [
-        Patch(facecolor=style.sequence(0, 2), hatch=hatch, linewidth=0, label=name)
+        Patch(facecolor="#440154", hatch=hatch, linewidth=0, label=name)
         for (name, hatch), there in zip(_HATCHES.items(), present, strict=True)
         if there
     ]

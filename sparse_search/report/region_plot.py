@@ -175,9 +175,11 @@ def draw_classes(
                 y + 0.94,
                 facecolor=colour,
                 edgecolor="#8C8C8C",
-                linewidth=0.5,
+                linewidth=min(0.5, points / 12),
                 hatch="////" if entry["fragile"] else None,
             )
+            if points < 6:
+                continue  # a name would cover its neighbours
             axes.text(
                 math.sqrt(left * right),
                 y + 0.48,
