@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DENSITIES = [f * 10.0**p for p in range(-7, 0) for f in (1, 2, 5)] + [1.0]
+_LOST: dict[str, Any] = {"linestyle": "", "marker": "x", "color": style.GREY}
 _MANY = 2000  # cells, above which they are drawn as an image
-_HATCHES = {"some runs at chance level": "////", "all of them": "xxxx"}
+_HATCHES = {"some runs at chance level": "////", "all runs": "xxxx"}
 
 
 def draw_plane(plane: Plane, region_map: dict[str, Any]) -> "Figure":
@@ -171,13 +172,7 @@ def _draw_cells(
                 PatchCollection(patches, facecolor="none", hatch=hatch, linewidth=0)
             )
     at = np.argwhere(panel.lost)
-    axes.plot(
-        plane.nnz[at[:, 1]],
-        plane.widths[at[:, 0]],
-        linestyle="",
-        marker="x",
-        color=style.GREY,
-    )
+    axes.plot(plane.nnz[at[:, 1]], plane.widths[at[:, 0]], **_LOST)
     axes.set_xlim(xs[0], xs[-1])
     axes.set_ylim(ys[0], ys[-1])
 
@@ -248,6 +243,5 @@ def _hatched(plane: Plane) -> list[Any]:
         if there
     ]
     if any(panel.lost.any() for panel in plane.panels):
-        look: dict[str, Any] = {"linestyle": "", "marker": "x", "color": style.GREY}
-        handles.append(Line2D([], [], label="no run ended with a metric", **look))
+        handles.append(Line2D([], [], label="no run ended with a metric", **_LOST))
     return handles
