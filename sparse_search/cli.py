@@ -316,7 +316,7 @@ def _scaling(arguments: argparse.Namespace) -> None:
     only = scaling.only_of(arguments.only)
     sentences = scaling.build_scaling(arguments.table, arguments.out, columns, only)
     print("\n".join(sentences))
-    print(f"Results: {arguments.out / 'scaling.json'} and scaling.png, scaling.svg")
+    print(f"Results: {arguments.out / 'scaling.json'} and scaling.png, .svg, .pdf")
 
 
 def _status(arguments: argparse.Namespace) -> None:

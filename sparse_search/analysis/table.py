@@ -41,6 +41,7 @@ METRICS = {
     "loss": Metric(rises=False, share=False),
 }
 OTHER_COSTS = tuple(cost for cost in COSTS if cost != "nnz")
+_READ_COSTS = (*OTHER_COSTS, "inference_flops")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Points:
     nnz: np.ndarray  # (P,) its own, exact
     density: np.ndarray  # (P,)
     shapes: list[tuple[Any, Any]]  # width and depth
-    costs: dict[str, np.ndarray]  # (P, K) log2 of each of `OTHER_COSTS`
+    costs: dict[str, np.ndarray]  # (P, K) log2 of `OTHER_COSTS`, inference_flops
     valid: np.ndarray  # (P, K) more is better
     test: np.ndarray  # (P, K) the metric as it is
     collapsed: np.ndarray  # (P, K) bool
@@ -144,7 +145,7 @@ def _points(
     shape = (len(groups), len(seeds))
     valid, test = np.full(shape, np.nan), np.full(shape, np.nan)
     collapsed = np.zeros(shape, bool)
-    costs = {cost: np.full(shape, np.nan) for cost in OTHER_COSTS}
+    costs = {cost: np.full(shape, np.nan) for cost in _READ_COSTS}
     for p, group in enumerate(groups.values()):
         for row in group:
             k = column[row["seed"]]

@@ -13,6 +13,9 @@ from sparse_search.report import (
     files,
     foreign,
     method_text,
+    pareto_plot,
+    plane,
+    plane_plot,
     plots,
     protocols,
     region_plot,
@@ -89,6 +92,7 @@ def _build(
     again: str,
     notes: Sequence[str] = (),
 ) -> Summary:
+    from sparse_search.analysis import pareto
     from sparse_search.analysis.regions import region_map
     from sparse_search.analysis.verdict import verdict
 
@@ -114,6 +118,13 @@ def _build(
         draw["structures"] = partial(
             structures_plot.draw_structures, shown, rounds, run.task
         )
+    planes = plane.read_plane(run.trials, metric)
+    if planes:
+        draw["plane"] = partial(plane_plot.draw_plane, planes, regions)
+    fronts = {} if run.command == "train" else pareto.fronts(run.trials, metric)
+    if pareto_plot.has_fronts(fronts):
+        draw["pareto"] = partial(pareto_plot.draw_pareto, fronts, run.task, scale)
+        files.write_whole(out / "pareto.csv", pareto_plot.pareto_csv(fronts))
     pictures = {name: plots.render(function) for name, function in draw.items()}
     for name, kinds in pictures.items():
         for kind, data in kinds.items():
@@ -130,7 +141,8 @@ def _build(
     if run.left:
         sentences = [f"So far: {run.so_far} have ended.", *sentences]
     sentences = [*sentences, *notes]
-    page = content.report_page(run, lines, regions, sentences, pictures, best, again)
+    found = content.Found(lines, regions, pictures, best, planes, fronts)
+    page = content.report_page(run, found, sentences, again)
     files.write_whole(out / "index.html", page)
     return Summary(sentences, out / "index.html", run.counts)
 
@@ -142,8 +154,8 @@ def compare(paths: Sequence[Path], out: Path, metric: str = "accuracy") -> Summa
         paths: workdirs of the same task, or CSV files as `foreign.read` takes them,
             which say in a column `task` what that is.
         metric: "accuracy" or "loss".
-        out: the folder to write `curves.csv`, `curves.png`, `curves.svg` and
-            `index.html` to.
+        out: the folder to write `curves.csv`, `curves.png`, `curves.svg`,
+            `curves.pdf` and `index.html` to.
 
     Raises:
         UserError: a workdir cannot be read, they are of different tasks, or the

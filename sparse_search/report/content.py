@@ -1,24 +1,38 @@
 """What each kind of page holds, section by section."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sparse_search import records
-from sparse_search.report import claim_tables, interactive, method_text, page_tables
-from sparse_search.report.page import Section, embedded, live_figure, page, picture
+from sparse_search.analysis.pareto import Point
+from sparse_search.report import (
+    claim_tables,
+    figure_sections,
+    interactive,
+    method_text,
+    page_tables,
+)
+from sparse_search.report.page import (
+    Section,
+    downloads,
+    embedded,
+    live_figure,
+    page,
+    picture,
+)
+from sparse_search.report.plane import Plane
 from sparse_search.report.plots import INTERVALS
 from sparse_search.report.scales import Scale, scale_of
 from sparse_search.report.series import Line
-from sparse_search.report.structures import Structure, structures_table
+from sparse_search.report.structures import Structure
 from sparse_search.report.workdir import Workdir
 
 _CURVES_CAPTION = (
     "Test {metric} against non-zero weights: a line a structure, a panel a method; the "
     "thick black line is small dense, at each budget the best on {chosen_on}. "
-    f"{INTERVALS} {{spacing}} A click in the legend hides a line. Also as "
-    "<a href=curves.svg>SVG</a>, <a href=curves.png>PNG</a> and "
-    "<a href=curves.csv>CSV</a>."
+    f"{INTERVALS} {{spacing}} A click in the legend hides a line. "
+    + downloads("curves", "csv")
 )
 _REGIONS_CAPTION = (
     "Top: what a doubling of the weights changes, and how far structures with the "
@@ -27,8 +41,7 @@ _REGIONS_CAPTION = (
     "class of each budget, over all methods and in each; a line, where R crosses 1. "
     "Bottom: best large-sparse minus best small-dense with its 95 % interval. An "
     "interval far longer than the others leaves its panel; the tables have its ends. "
-    "Also as <a href=regions.svg>SVG</a>, <a href=regions.png>PNG</a> and <a "
-    "href=regions.json>JSON</a>."
+    + downloads("regions", "json")
 )
 _DENSE_CAPTION = (
     "Top: the test error of every sparse structure (mean over seeds) and of every "
@@ -37,47 +50,47 @@ _DENSE_CAPTION = (
     "its 95 % interval. Middle: how many structures have less error than the best "
     "small dense; the interval holds for all at once. Bottom: the best structure minus "
     "small dense networks of the same nnz, parameters, FLOPs or bytes; an arrow begins "
-    "at a bound, where small dense networks of that cost were not trained. Also as <a "
-    "href=small_dense.svg>SVG</a> and <a href=small_dense.png>PNG</a>."
+    "at a bound, where small dense networks of that cost were not trained. "
+    + downloads("small_dense")
 )
 _DECOMPOSITION_CAPTION = (
-    "How much of the variance of test accuracy over all trials is due to the number of "
-    "weights, to structure (the same at every budget), to their interaction "
+    "How much of the variance of the test metric over all trials is due to the number "
+    "of weights, to structure (the same at every budget), to their interaction "
     "(structures that pay at some budgets only) and to seeds; 95 % intervals where "
-    "there is room. Also as <a href=decomposition.svg>SVG</a> and <a "
-    "href=decomposition.png>PNG</a>."
+    "there is room. " + downloads("decomposition")
 )
 _PROTOCOLS_CAPTION = (
     "The same trials asked in two ways. Above, one dense shape whose density falls; "
     "below, a fixed number of weights spread over wider and wider layers, beside the "
-    f"small dense networks of those budgets. {INTERVALS} Also as "
-    "<a href=protocols.svg>SVG</a> and <a href=protocols.png>PNG</a>."
+    f"small dense networks of those budgets. {INTERVALS} " + downloads("protocols")
 )
 
-_STRUCTURES_CAPTION = (
-    "The best structure of each method at one budget, chosen on validation: above, the "
-    "part of neurons (of inputs) with more than so many connections at the end, all "
-    "seeds together; below, how dense the layers are, and the part of their "
-    "connections that were not there at the start (black: the part of all parameters "
-    "that lie on a path from an input to an output), of one seed. The table has all "
-    "budgets: <em>spread</em> is standard deviation over mean; <em>overlap</em>, the "
-    "connections that two seeds share, as they are and after the hidden neurons of one "
-    "have been put into the order that makes them most alike, each beside that of "
-    "random masks treated in the same way. Also as <a href=structures.svg>SVG</a> and "
-    "<a href=structures.png>PNG</a>."
-)
+
+class Found(NamedTuple):
+    """What the page of a workdir shows.
+
+    Attributes:
+        lines: of the curves.
+        regions: the content of `regions.json`.
+        pictures: of every figure, its files by kind.
+        structures: the best of every method at every budget.
+        plane: width against weights, where there are several of both.
+        fronts: the points of every Pareto front, by cost.
+    """
+
+    lines: Sequence[Line]
+    regions: dict[str, Any]
+    pictures: dict[str, dict[str, bytes]]
+    structures: Sequence[Structure]
+    plane: Plane | None
+    fronts: Mapping[str, Sequence[Point]]
 
 
 def report_page(
-    run: Workdir,
-    lines: Sequence[Line],
-    regions: dict[str, Any],
-    verdict: Sequence[str],
-    pictures: dict[str, dict[str, bytes]],
-    best: Sequence[Structure],
-    again: str,
+    run: Workdir, found: Found, verdict: Sequence[str], again: str
 ) -> bytes:
     """The page of one workdir: a search, or a single run with its learning curves."""
+    lines, regions, pictures = found.lines, found.regions, found.pictures
     sections = []
     scale = scale_of(regions["metric"].removeprefix("test_"))
     if run.command == "train" and run.rounds:
@@ -107,10 +120,18 @@ def report_page(
         sections.append(Section("Prune down, and widen at a fixed budget", body))
     if "small_dense" in pictures:
         sections.append(_dense_section(regions, pictures))
+    chosen_on = regions["chosen_on"]
+    if found.plane and "plane" in pictures:
+        svg = pictures["plane"]["svg"]
+        section = figure_sections.plane_section(found.plane, svg, scale, chosen_on)
+        sections.append(section)
+    if found.fronts and "pareto" in pictures:
+        svg = pictures["pareto"]["svg"]
+        section = figure_sections.pareto_section(found.fronts, svg, scale, chosen_on)
+        sections.append(section)
     if "structures" in pictures:
         svg = pictures["structures"]["svg"]
-        body = picture(svg, "the best networks", _STRUCTURES_CAPTION)
-        sections.append(Section("Structure", body + structures_table(best)))
+        sections.append(figure_sections.structures_section(found.structures, svg))
     sections += _trials_sections(run.trials)
     how = "" if run.command == "train" else method_text.regions(regions)
     how += again
@@ -206,9 +227,8 @@ def compare_page(
     if lines:
         caption = (
             f"Test {scale.metric} against non-zero weights, a colour a workdir; thick "
-            f"lines are small dense. {INTERVALS} {scale.spacing} Also as "
-            "<a href=curves.svg>SVG</a>, <a href=curves.png>PNG</a> and "
-            "<a href=curves.csv>CSV</a>."
+            f"lines are small dense. {INTERVALS} {scale.spacing} "
+            + downloads("curves", "csv")
         )
         figure = interactive.curves_figure(lines, task, scale)
         title = f"{scale.metric.capitalize()} against weights"

@@ -65,6 +65,15 @@ def live_figure(name: str, figure: dict[str, Any], caption: str) -> str:
     )
 
 
+def downloads(name: str, *more: str) -> str:
+    """Where a figure is as a file, for the end of its caption (HTML)."""
+    kinds = [
+        f"<a href={name}.{kind}>{kind.upper()}</a>"
+        for kind in ("svg", "png", "pdf", *more)
+    ]
+    return f"Also as {', '.join(kinds[:-1])} and {kinds[-1]}."
+
+
 def picture(svg: bytes, alt: str, caption: str, column: bool = False) -> str:
     """A static figure with its caption (HTML); one column wide or the whole page."""
     # An image and not inline: the ids inside two SVG files may be the same.

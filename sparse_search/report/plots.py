@@ -17,14 +17,20 @@ INTERVALS = "Bars: 95 % intervals over seeds (none with one seed)."
 PANEL_LETTERS = 24
 _LEGEND_LETTERS = 44
 _LEAST_SPAN = 1.5  # of an axis of numbers of weights
+# No dates and no versions: the same journal gives the same bytes.
+_METADATA: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 
 
 def render(draw: Callable[[], "Figure"]) -> dict[str, bytes]:
-    """The figure that `draw` makes, as {"png": ..., "svg": ...}."""
+    """The figure that `draw` makes, as {"png": ..., "svg": ..., "pdf": ...}."""
     files = {}
     with style.paper():
         figure = draw()
-        for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+        for kind, metadata in _METADATA.items():
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, metadata=metadata)
             files[kind] = buffer.getvalue()
@@ -116,7 +122,11 @@ def metric_axis(axes: "Axes", lines: Sequence[Line], scale: Scale) -> None:
     The means set its limits; an interval may leave the panel, since one collapsed seed
     among three makes an interval that would flatten everything else.
     """
-    values = [dot.value for line in lines for dot in line.dots]
+    value_axis(axes, [dot.value for line in lines for dot in line.dots], scale)
+
+
+def value_axis(axes: "Axes", values: Sequence[float], scale: Scale) -> None:
+    """Labels the y axis for these values."""
     heights = [scale.height(value) for value in values]
     room = 0.1 * (max(heights) - min(heights)) + 0.02
     axes.set_ylim(min(heights) - room, max(heights) + room)

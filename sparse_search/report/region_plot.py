@@ -12,6 +12,7 @@ from sparse_search.report.scales import Scale, scale_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
 
 def draw_regions(region_map: dict[str, Any]) -> "Figure":
@@ -33,7 +34,7 @@ def draw_regions(region_map: dict[str, Any]) -> "Figure":
         3, 1, sharex=True, gridspec_kw={"height_ratios": heights}
     )
     _draw_effects(effects, budgets, scale)
-    _draw_classes(classes, rows)
+    draw_classes(classes, rows)
     if gaps:
         _draw_gap(gap, gaps, scale)
     else:
@@ -45,7 +46,7 @@ def draw_regions(region_map: dict[str, Any]) -> "Figure":
             classes.vlines(
                 boundary["nnz"], bottom, bottom + 0.88, color=style.INK, linewidth=1.2
             )
-    edges = _edges([entry["nnz"] for entry in budgets])
+    edges = cell_edges([entry["nnz"] for entry in budgets])
     positions = [entry["nnz"] for entry in budgets]
     effects.set_xscale("log", base=2)
     effects.set_xlim(edges[0], edges[-1])
@@ -58,11 +59,11 @@ def draw_regions(region_map: dict[str, Any]) -> "Figure":
     last.tick_params(labelbottom=True)
     last.set_xlabel("non-zero weights (nnz)")
     figure.align_ylabels([effects, gap])
-    _legend(figure, rows)
+    figure.legend(handles=class_patches(rows), loc="outside lower center", ncols=2)
     return figure
 
 
-def _edges(positions: Sequence[float]) -> list[float]:
+def cell_edges(positions: Sequence[float]) -> list[float]:
     """Where the cells of neighbouring budgets meet: half-way on the log axis."""
     if len(positions) == 1:
         return [positions[0] / math.sqrt(2), positions[0] * math.sqrt(2)]
@@ -153,12 +154,14 @@ def _effects_axis(axes: "Axes", values: Sequence[float], ends: Sequence[float]) 
     axes.grid(axis="y")
 
 
-def _draw_classes(axes: "Axes", rows: dict[str, Sequence[dict[str, Any]]]) -> None:
-    positions = [entry["nnz"] for entry in rows["all methods"]]
-    edges = _edges(positions)
+def draw_classes(
+    axes: "Axes", rows: dict[str, Sequence[dict[str, Any]]], wide: float = 195
+) -> None:
+    """Strips of the classes by budget, the first of all of them, `wide` points wide."""
+    positions = [entry["nnz"] for entry in next(iter(rows.values()))]
+    edges = cell_edges(positions)
     cells = dict(zip(positions, pairwise(edges), strict=True))
-    # The panel is about 195 points wide.
-    scale = 195 / math.log(edges[-1] / edges[0])
+    scale = wide / math.log(edges[-1] / edges[0])
     for level, budgets in enumerate(rows.values()):
         y = len(rows) - 1 - level
         for entry in budgets:
@@ -172,9 +175,11 @@ def _draw_classes(axes: "Axes", rows: dict[str, Sequence[dict[str, Any]]]) -> No
                 y + 0.94,
                 facecolor=colour,
                 edgecolor="#8C8C8C",
-                linewidth=0.5,
+                linewidth=min(0.5, points / 12),
                 hatch="////" if entry["fragile"] else None,
             )
+            if points < 6:
+                continue  # a name would cover its neighbours
             axes.text(
                 math.sqrt(left * right),
                 y + 0.48,
@@ -236,7 +241,8 @@ def _draw_boundaries(axes: "Axes", boundaries: Sequence[dict[str, Any]]) -> None
         )
 
 
-def _legend(figure: "Figure", rows: dict[str, Sequence[dict[str, Any]]]) -> None:
+def class_patches(rows: dict[str, Sequence[dict[str, Any]]]) -> list["Patch"]:
+    """Legend entries for the classes in these rows."""
     from matplotlib.patches import Patch
 
     entries = [entry for budgets in rows.values() for entry in budgets]
@@ -256,4 +262,4 @@ def _legend(figure: "Figure", rows: dict[str, Sequence[dict[str, Any]]]) -> None
                 label="fragile",
             )
         )
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    return handles

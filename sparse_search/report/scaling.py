@@ -16,7 +16,7 @@ def build_scaling(
     columns: Mapping[str, str] | None = None,
     only: Mapping[str, Sequence[str]] | None = None,
 ) -> list[str]:
-    """Writes scaling.json, scaling.png and scaling.svg, without JAX.
+    """Writes scaling.json, scaling.png, scaling.svg and scaling.pdf, without JAX.
 
     Args:
         source: a CSV file, or a workdir.

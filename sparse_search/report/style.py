@@ -20,6 +20,11 @@ PLOTLY_MARKERS = (
 DASHES = ("solid", "dashed", "dotted", "dashdot")
 PLOTLY_DASHES = ("solid", "dash", "dot", "dashdot")
 
+_UNITS = (
+    *((1e4, 1, ""), (1e6, 1e3, "k"), (1e9, 1e6, "M")),
+    *((1e12, 1e9, "G"), (1e15, 1e12, "T")),
+)
+
 # A white rim keeps markers apart where they touch.
 EDGE = {"markeredgecolor": "white", "markeredgewidth": 0.4}
 
@@ -125,9 +130,9 @@ def thinned(values: Sequence[float], most: int) -> list[float]:
 
 def number(value: float) -> str:
     """A count for an axis: 512, 8192, 16.4k, 1.05M."""
-    for limit, divisor, unit in ((1e4, 1, ""), (1e6, 1e3, "k"), (1e9, 1e6, "M")):
+    for limit, divisor, unit in _UNITS:
         if value < limit * 0.9995:
             return (
                 f"{value / divisor:.4g}" if not unit else f"{value / divisor:.3g}{unit}"
             )
-    return f"{value / 1e9:.3g}G"
+    return f"{value / 1e15:.3g}P"

@@ -15,10 +15,13 @@ from sparse_search import records
 from sparse_search.errors import UserError
 from sparse_search.report import build_report, compare, files
 
+FIGURES = (
+    *("curves", "regions", "protocols", "decomposition", "small_dense"),
+    *("plane", "pareto"),
+)
 FILES = {
-    *("index.html", "curves.csv", "curves.png", "curves.svg", "regions.json"),
-    *("regions.png", "regions.svg", "protocols.png", "protocols.svg"),
-    *("decomposition.png", "decomposition.svg", "small_dense.png", "small_dense.svg"),
+    *("index.html", "curves.csv", "regions.json", "pareto.csv"),
+    *(f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg", "pdf")),
 }
 ODD = '<b>&"odd"$x_1$_\u2028</script>'
 
@@ -95,10 +98,12 @@ def test_regions_json_is_strict_and_has_the_schema(digits):
 
 def test_pictures_parse(digits):
     path, _ = digits
-    for name in ("curves", "regions", "protocols", "decomposition", "small_dense"):
+    for name in FIGURES:
         png = (path / "report" / f"{name}.png").read_bytes()
         assert png.startswith(b"\x89PNG") and len(png) > 20_000
         assert ElementTree.parse(path / "report" / f"{name}.svg").getroot() is not None
+        pdf = (path / "report" / f"{name}.pdf").read_bytes()
+        assert pdf.startswith(b"%PDF") and b"Date" not in pdf
 
 
 def test_the_page_holds_the_claims(digits):
@@ -260,7 +265,7 @@ def test_compare(digits, tmp_path):
     workdirs.write_workdir(tmp_path / "other", other)
     summary = compare([digits[0], tmp_path / "other"], tmp_path / "out")
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
-        *("index.html", "curves.csv", "curves.png", "curves.svg"),
+        *("index.html", "curves.csv", "curves.png", "curves.svg", "curves.pdf"),
     }
     assert sum(summary.counts.values()) == 201 + len(other)
     with open(tmp_path / "out" / "curves.csv", newline="") as file:

@@ -50,7 +50,7 @@ def test_the_same_table_gives_the_same_bytes(tmp_path):
     source = table(tmp_path / "t.csv", data=(1e4,))
     for name in ("one", "two"):
         build_scaling(source, tmp_path / name, {"size": "scale"})
-    for name in ("scaling.json", "scaling.png", "scaling.svg"):
+    for name in ("scaling.json", "scaling.png", "scaling.svg", "scaling.pdf"):
         one, two = ((tmp_path / part / name).read_bytes() for part in ("one", "two"))
         assert one == two
 

@@ -1,0 +1,106 @@
+"""The plane, the Pareto fronts and the structures on the page, with their captions."""
+
+import html
+from collections.abc import Mapping, Sequence
+
+from sparse_search.analysis.pareto import COSTS, Point
+from sparse_search.report.page import Section, downloads, picture
+from sparse_search.report.page_tables import estimate, table
+from sparse_search.report.plane import Plane
+from sparse_search.report.scales import Scale
+from sparse_search.report.structures import Structure, structures_table
+
+
+def plane_section(plane: Plane, svg: bytes, scale: Scale, chosen_on: str) -> Section:
+    """The figure of `plane_plot` with what it shows and what it leaves out."""
+    caption = (
+        f"Test {scale.metric} over non-zero weights and width, a panel a method: a "
+        "cell is the mean over seeds at the structure's best learning rate (chosen on "
+        f"{chosen_on}); light is better. White cells were not trained. Hatched ones "
+        "have runs that ended at chance level, and set no end of the colours. Lines "
+        "are of equal density: nnz over the weights of the dense network. Strips "
+        "above: the class of each budget, over all methods and in the panel's own, "
+        "all their layouts together. "
+        f"{scale.spacing.replace('The axis is', 'The colours are')} "
+    )
+    if plane.shared:
+        caption += (
+            f"{plane.shared:,} cells are means over several structures of one width. "
+        )
+    if plane.left_out:
+        names = html.escape("; ".join(plane.left_out))
+        caption += f"Only the layouts with most trials are drawn; not: {names}. "
+    body = picture(
+        svg,
+        "width against non-zero weights",
+        caption + downloads("plane"),
+        column=len(plane.panels) == 1,
+    )
+    return Section("The plane of width and weights", body)
+
+
+def pareto_section(
+    fronts: Mapping[str, Sequence[Point]], svg: bytes, scale: Scale, chosen_on: str
+) -> Section:
+    """The figure of `pareto_plot`, and the members of all fronts as a table."""
+    caption = (
+        f"Test {scale.metric} against each cost that the records have: a point is one "
+        "configuration, its mean over seeds. Large ones, joined, are the front: no "
+        f"other is as good on {chosen_on} (mean over seeds) at less cost, or better at "
+        "the same. With 95 % intervals over seeds, of the configuration as chosen. "
+        "Hollow points had runs that collapsed, diverged or failed: they are on no "
+        "front, and may lie off the axis. "
+        f"{scale.spacing} "
+    )
+    if chosen_on == "test":
+        caption += (
+            "The table has no validation metric: members are chosen by what they are "
+            "judged by, so the front looks better than it is. "
+        )
+    body = picture(
+        svg,
+        "Pareto fronts",
+        caption + downloads("pareto", "csv"),
+        column=len(fronts) == 1,
+    )
+    return Section("Pareto fronts", body + _members_table(fronts, scale))
+
+
+def _members_table(fronts: Mapping[str, Sequence[Point]], scale: Scale) -> str:
+    rows = []
+    for cost, points in fronts.items():
+        for place, p in enumerate(point for point in points if point.member):
+            ends = {"value": p.mean, "low": p.low, "high": p.high}
+            rows.append(
+                [
+                    COSTS[cost] if place == 0 else "",
+                    html.escape(p.structure),
+                    html.escape(p.name),
+                    f"{p.nnz:,}",
+                    f"{p.cost:,.0f}",
+                    estimate(ends, scale.times),
+                    str(p.seeds),
+                ]
+            )
+    return table(
+        ("cost", "structure", "point", "nnz", "its cost", scale.axis, "seeds"),
+        rows,
+        text=3,
+    )
+
+
+def structures_section(best: Sequence[Structure], svg: bytes) -> Section:
+    """The figure of `structures_plot`, and all budgets as a table."""
+    caption = (
+        "The best structure of each method at one budget, chosen on validation: above, "
+        "the part of neurons (of inputs) with more than so many connections at the "
+        "end, all seeds together; below, how dense the layers are, and the part of "
+        "their connections that were not there at the start (black: the part of all "
+        "parameters that lie on a path from an input to an output), of one seed. The "
+        "table has all budgets: <em>spread</em> is standard deviation over mean; "
+        "<em>overlap</em>, the connections that two seeds share, as they are and after "
+        "the hidden neurons of one have been put into the order that makes them most "
+        "alike, each beside that of random masks treated in the same way. "
+    )
+    body = picture(svg, "the best networks", caption + downloads("structures"))
+    return Section("Structure", body + structures_table(best))
