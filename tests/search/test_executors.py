@@ -1,5 +1,6 @@
 """The contract of executors, and what the supervisor makes of their failures."""
 
+import socket
 from concurrent.futures import Future
 
 import pytest
@@ -25,6 +26,22 @@ def test_contract_in_this_process(name, tmp_path):
 @pytest.mark.parametrize("name", ["processes", "ray", "slurm"])
 def test_contract(name, tmp_path):
     contract.check(name, tmp_path)
+
+
+def test_a_ray_cluster_that_has_died_is_not_waited_for(tmp_path, monkeypatch):
+    from sparse_search.search.executors.ray_ import _address_if_stale
+
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    assert _address_if_stale() == {}  # there was none
+    (tmp_path / "ray").mkdir()
+    file = tmp_path / "ray" / "ray_current_cluster"
+    with socket.create_server(("127.0.0.1", 0)) as alive:
+        address = "{}:{}".format(*alive.getsockname())
+        file.write_text(f"{address}\n")
+        assert _address_if_stale() == {}
+    for stale in (address, "nonsense", ""):
+        file.write_text(stale)
+        assert _address_if_stale() == {"address": "local"}
 
 
 def test_what_cannot_be_had(tmp_path):

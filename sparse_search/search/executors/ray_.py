@@ -6,6 +6,7 @@ names, or begins one here.
 """
 
 import os
+import socket
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,22 @@ from sparse_search.search.worker import Job, Worker, WorkerDied, answer
 
 # What the driver's environment says of how programs are compiled and rounded.
 _INHERITED = ("JAX_", "XLA_", "NPROC")
+
+
+def _address_if_stale() -> dict[str, str]:
+    """That a cluster is begun here, where the last one on this machine has died.
+
+    Ray would try to reach it for a minute, and give up.
+    """
+    file = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")
+    try:
+        host, _, port = file.read_text().strip().rpartition(":")
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        return {"address": "local"}
+    return {}
 
 
 class _Actor:
@@ -44,6 +61,8 @@ class Ray:
         if self._ours:
             try:
                 options = {"log_to_driver": False, **config.executor_options}
+                if "address" not in options and "RAY_ADDRESS" not in os.environ:
+                    options |= _address_if_stale()
                 ray.init(**options)
             except (RayError, ConnectionError, TypeError, ValueError) as error:
                 raise UserError(
