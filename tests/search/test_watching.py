@@ -69,7 +69,8 @@ def test_a_search_is_watched(tmp_path):
     assert "So far" not in out and "So far" not in page.read_text()
     assert "12 of 12 trials have ended" in ok("status", workdir)
     table = drawn.decode()
-    for words in ("measuring", "training", "best on validation", "small dense", "/6"):
+    # Small dense networks may end after the last look: tests/test_standing.py has them.
+    for words in ("measuring", "training", "best on validation", "/6"):
         assert words in table, table
     assert "\x1b[" in table  # it is drawn over
 
