@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,9 @@ COSTS = {
 """The columns that networks are compared at equal amounts of, in words."""
 
 STATUSES = ("done", "collapsed", "diverged", "failed")
+
+# A round's record is long, and begins with the trial and its round.
+ROUND_LINE = re.compile(rb'\{"schema": \d+, "trial": "([^"\\]*)", "round": (\d+)[,}]')
 
 Record = dict[str, Any]
 

@@ -4,7 +4,6 @@ What is compared on the way is validation accuracy: the test set is for the repo
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,8 +12,6 @@ from typing import Any, NamedTuple
 from sparse_search import records
 from sparse_search.records import SMALL_DENSE, Record
 
-# A round's record is long, and begins with all that is looked at here.
-_ROUND = re.compile(rb'\{"schema": \d+, "trial": "([^"\\]*)", "round": (\d+)[,}]')
 _KEPT = (
     "point",
     "structure",
@@ -98,7 +95,7 @@ class Standing:
             raise
 
     def _add_round(self, line: bytes) -> None:
-        found = _ROUND.match(line)
+        found = records.ROUND_LINE.match(line)
         if found:
             name, number = found[1].decode(), int(found[2])
         else:

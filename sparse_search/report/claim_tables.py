@@ -5,12 +5,12 @@ from typing import Any
 
 from sparse_search.records import COSTS
 from sparse_search.report.page_tables import estimate, gain, number, table
-from sparse_search.report.scales import scale_of
+from sparse_search.report.scales import scale_of_map
 
 
 def cost_table(region_map: dict[str, Any]) -> str:
     """Large-sparse against small-dense at every other equal cost, a budget a line."""
-    scale = scale_of(region_map["metric"].removeprefix("test_"))
+    scale = scale_of_map(region_map)
     rows, missing = [], []
     for cost, part in region_map["at_equal_cost"].items():
         if part["left_out"]:
@@ -94,7 +94,7 @@ def _contradictions(region_map: dict[str, Any]) -> str:
 
 def population_table(region_map: dict[str, Any]) -> str:
     """The errors of all structures, a budget and a side a line."""
-    scale = scale_of(region_map["metric"].removeprefix("test_"))
+    scale = scale_of_map(region_map)
     unit = "loss" if scale.times == 1 else "% error"
     rows = []
     for entry in region_map["population"]:

@@ -23,7 +23,7 @@ from sparse_search.report.page import (
 )
 from sparse_search.report.plane import Plane
 from sparse_search.report.plots import INTERVALS
-from sparse_search.report.scales import Scale, scale_of
+from sparse_search.report.scales import Scale, scale_of_map
 from sparse_search.report.series import Line
 from sparse_search.report.structures import Structure
 from sparse_search.report.workdir import Workdir
@@ -92,7 +92,7 @@ def report_page(
     """The page of one workdir: a search, or a single run with its learning curves."""
     lines, regions, pictures = found.lines, found.regions, found.pictures
     sections = []
-    scale = scale_of(regions["metric"].removeprefix("test_"))
+    scale = scale_of_map(regions)
     if run.command == "train" and run.rounds:
         body = live_figure(
             "learning",

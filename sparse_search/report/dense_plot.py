@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from sparse_search.records import COSTS
 from sparse_search.report import style
 from sparse_search.report.plots import new_figure
-from sparse_search.report.scales import Scale, scale_of
+from sparse_search.report.scales import Scale, scale_of_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ def draw_small_dense(region_map: dict[str, Any]) -> "Figure":
     xs = [row["nnz"] for row in rows]
     step = min((b / a for a, b in zip(xs, xs[1:], strict=False)), default=2.0)
     step = min(step, 4.0)
-    scale = scale_of(region_map["metric"].removeprefix("test_"))
+    scale = scale_of_map(region_map)
     _draw_errors(errors, rows, step, scale)
     _draw_share(share, rows)
     _draw_costs(costs, region_map, step, scale)

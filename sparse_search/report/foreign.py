@@ -128,9 +128,7 @@ def _kind(column: str) -> str | None:
 
 def _column(path: Path, header: Sequence[str], metric: str) -> str:
     """The column that is mapped."""
-    of_test = [
-        name for name in header if _kind(name) and not name.startswith(("val", "train"))
-    ]
+    of_test = [name for name in header if _kind(name) and not name.startswith("val")]
     if metric:
         wanted = metric.lower()
         for name in (wanted, f"test_{wanted}"):

@@ -7,7 +7,7 @@ from typing import Any
 
 from sparse_search import records
 from sparse_search.report import style
-from sparse_search.report.scales import scale_of
+from sparse_search.report.scales import scale_of_map
 
 # What the trials table shows; curves.csv has everything.
 _TRIAL_COLUMNS = (
@@ -53,7 +53,7 @@ def regions_table(region_map: dict[str, Any]) -> str:
         parts += sorted(region_map["by_method"].items())
     if region_map["without_collapsed"]:
         parts.append(("without collapsed", region_map["without_collapsed"]))
-    scale = scale_of(region_map["metric"].removeprefix("test_"))
+    scale = scale_of_map(region_map)
     rows = [
         _region_row(name if place == 0 else "", entry, scale.times)
         for name, part in parts
@@ -166,7 +166,7 @@ def boundaries_list(region_map: dict[str, Any]) -> str:
 
 def gap_table(region_map: dict[str, Any]) -> str:
     """Large-sparse against small-dense, a budget a line."""
-    scale = scale_of(region_map["metric"].removeprefix("test_"))
+    scale = scale_of_map(region_map)
     rows = []
     for entry in region_map["large_sparse_vs_small_dense"]:
         rows.append(

@@ -11,7 +11,7 @@ from sparse_search.report import style
 from sparse_search.report.plane import Panel, Plane
 from sparse_search.report.plots import PANEL_LETTERS, new_figure
 from sparse_search.report.region_plot import cell_edges, class_patches, draw_classes
-from sparse_search.report.scales import scale_of
+from sparse_search.report.scales import scale_of_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ def draw_plane(plane: Plane, region_map: dict[str, Any]) -> "Figure":
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    scale = scale_of(region_map["metric"].removeprefix("test_"))
+    scale = scale_of_map(region_map)
     across = min(plane.methods if len(plane.panels) > 4 else len(plane.panels), 4)
     down = -(-len(plane.panels) // across)
     inches = 3.5 if across == 1 else 7.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparse_search.report import style
 from sparse_search.report.plots import draw_message, new_figure
-from sparse_search.report.scales import Scale, scale_of
+from sparse_search.report.scales import Scale, scale_of_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def draw_regions(region_map: dict[str, Any]) -> "Figure":
     """The figure of `regions.json`; a sentence instead when it has no budget."""
     budgets = region_map["budgets"]
-    scale = scale_of(region_map["metric"].removeprefix("test_"))
+    scale = scale_of_map(region_map)
     if not budgets:
         task = region_map["task"]
         return draw_message(f"No sparse trial of {task} has a test {scale.metric}.")

@@ -7,8 +7,8 @@ map into a few pixels. Errors and losses are drawn at their logarithms.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sparse_search.report import style
 
@@ -163,3 +163,8 @@ _SCALES = {
 def scale_of(metric: str) -> Scale:
     """The scale of a metric of `analysis.table.METRICS`."""
     return _SCALES[metric]
+
+
+def scale_of_map(region_map: Mapping[str, Any]) -> Scale:
+    """The scale of the metric that a region map is of."""
+    return scale_of(region_map["metric"].removeprefix("test_"))

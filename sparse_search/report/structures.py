@@ -2,7 +2,6 @@
 
 import html
 import json
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sparse_search import records, results
+from sparse_search.analysis.table import METRICS
 from sparse_search.names import natural
 from sparse_search.report.page_tables import number, table
 from sparse_search.report.workdir import Workdir
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 _SEEDS = 5  # whose networks are looked at; so many less one pairs
 _METHODS = 4  # in the figure
-# A round's record is long, and begins with what is looked at here.
-_ROUND = re.compile(rb'\{"schema": \d+, "trial": "([^"\\]*)"')
 
 
 class Structure(NamedTuple):
@@ -86,7 +84,7 @@ def structures(run: Workdir, metric: str) -> list[Structure]:
         if sparse and value is not None and not row.get("parent"):
             place = points.setdefault((row["method"], row["budget"]), {})
             place.setdefault(row["point"], []).append(row)
-    sign = 1 if metric == "accuracy" else -1
+    sign = METRICS[metric].sign
     found = []
     for (method, nnz), candidates in sorted(points.items()):
         rows = max(
@@ -185,7 +183,7 @@ def rounds_of(workdir: Path, found: Sequence[Structure]) -> dict[str, list[Any]]
     rounds: dict[str, dict[int, Any]] = defaultdict(dict)
     lines, _ = records.read_lines(workdir / "rounds.jsonl")
     for line in lines:
-        match = _ROUND.match(line)
+        match = records.ROUND_LINE.match(line)
         if match and match[1].decode() in wanted:
             record = json.loads(line)
             rounds[record["trial"]][record["round"]] = record

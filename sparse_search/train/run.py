@@ -120,9 +120,10 @@ def run_chunk(
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(folder)))
         names = [trial.name for trial in trials]
         found = checkpoints.restore(group.shapes(trials, placed), names)
-        if not found:
-            state = group.init(trials, placed, _parents(trials, workdir))
-        state, saved = found or (state, Saved(0, 0.0, names))
+        if found is None:
+            parents = _parents(trials, workdir)
+            found = group.init(trials, placed, parents), Saved(0, 0.0, names)
+        state, saved = found
         done, before = saved.rounds, saved.seconds
         began = time.perf_counter()
         valid = placed.put(loaded.validation(seeds))

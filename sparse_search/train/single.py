@@ -12,12 +12,7 @@ from sparse_search.config import Config, freeze
 from sparse_search.data.dataset import Dataset
 from sparse_search.errors import UserError, nearest
 from sparse_search.records import Record
-from sparse_search.train import (
-    environment,
-    processes,
-    representation,
-    sharding,
-)
+from sparse_search.train import environment, processes, representation, sharding
 from sparse_search.train import workdir as workdirs
 from sparse_search.train.lanes import Group, Loaded
 from sparse_search.train.run import Chunk, plan_record, planned_chunk, run_chunk
