@@ -68,7 +68,7 @@ def prototype(folder: str, sparsity: float) -> Callable[[], None]:
 
     def one(carry: Any, rows: Any, index: Any, data: Any) -> Any:
         params, state = carry
-        pixels = data.images[rows].astype(jnp.float32) * (1 / 255)
+        pixels = data.inputs[rows].astype(jnp.float32) * (1 / 255)
 
         def loss(params: Any) -> Any:
             h = pixels.T
@@ -107,7 +107,7 @@ def torch_net(sparsity: float | None) -> Callable[[], None]:
     net = torch.nn.Sequential(*layers[:-1])
     sgd = torch.optim.SGD(net.parameters(), RATE, momentum=0.9)
     data = random_examples(EXAMPLES, SIZES[0])
-    images = torch.from_numpy(np.array(data.images))
+    images = torch.from_numpy(np.array(data.inputs))
     labels = torch.from_numpy(np.array(data.labels)).long()
     rows = torch.from_numpy(np.array(random_rows(data, FEW)))
     masks = {}

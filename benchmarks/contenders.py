@@ -148,7 +148,7 @@ class Plain:
 
         def one(carry: Any, rows: Any, data: Any) -> Any:
             params, state = carry
-            pixels = data.images[rows].astype(jnp.float32) * (1 / 255)
+            pixels = data.inputs[rows].astype(jnp.float32) * (1 / 255)
 
             def loss(params: Any) -> Any:
                 logits, labels = model.apply(params, pixels), data.labels[rows]

@@ -152,7 +152,7 @@ class Plain:
 
         def one(carry: Any, rows: Any, examples: Any) -> tuple[Any, Any]:
             params, opt_state = carry
-            pixels = examples.images[rows].astype(jnp.float32) * (1 / scale)
+            pixels = examples.inputs[rows].astype(jnp.float32) * (1 / scale)
 
             def mean_loss(params: Any) -> Any:
                 logits, labels = model.apply(params, pixels), examples.labels[rows]

@@ -4,15 +4,17 @@ Any name may also be `package.module:factory`, for a factory of the user's own.
 """
 
 import importlib
+import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sparse_search import algorithms
+from sparse_search.config import Model
 from sparse_search.data import digits, fashion_mnist, mnist
-from sparse_search.errors import UserError, one_of
+from sparse_search.errors import UserError, nearest, one_of
 from sparse_search.masks import patterns
 from sparse_search.masks.patterns import Pattern
-from sparse_search.models import mlp
+from sparse_search.models import cnn, mlp, resnet, rnn, transformer
 
 if TYPE_CHECKING:
     from sparse_search.algorithms.base import SparseAlgorithm
@@ -21,10 +23,20 @@ if TYPE_CHECKING:
 # pattern, scope, loss and output.
 ALGORITHMS: dict[str, Callable[..., "SparseAlgorithm"]] = dict(algorithms.CONSTRUCTORS)
 
-# (width, depth, classes) -> flax module
+# (width, depth, classes, **options) -> flax module
 MODELS: dict[str, Callable[..., Any]] = {
     "mlp": mlp.mlp,
     "lenet_300_100": mlp.lenet_300_100,
+    "lenet5": cnn.lenet5,
+    "vgg": cnn.vgg,
+    "resnet": resnet.resnet,
+    "cifar_resnet": resnet.cifar_resnet,
+    "wrn": resnet.wrn,
+    "mobilenet_v1": cnn.mobilenet_v1,
+    "vit": transformer.vit,
+    "gpt": transformer.gpt,
+    "gru": rnn.gru,
+    "lstm": rnn.lstm,
 }
 
 # (data_dir) -> Dataset
@@ -55,6 +67,26 @@ def factory(what: str, name: str, table: Mapping[str, Callable[..., Any]]) -> An
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UserError(f"{what} {name!r} cannot be imported: {error}.") from None
+
+
+def model(spec: Model, width: int, depth: int, classes: int) -> Any:
+    """A network of a width and a depth.
+
+    Raises:
+        UserError: there is no such model, or it has no such depth or option.
+    """
+    make = factory("config.model.name", spec.name, MODELS)
+    takes = list(inspect.signature(make).parameters)
+    for name in spec.options:
+        if name not in takes[3:]:
+            raise UserError(
+                f"config.model.options.{name} is not an option of {spec.name!r}; it "
+                f"has {', '.join(takes[3:]) or 'none'}.{nearest(name, takes[3:])}"
+            )
+    try:
+        return make(width, depth, classes, **spec.options)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"config.model: {error}") from None
 
 
 def pattern(name: str) -> Pattern:

@@ -43,10 +43,13 @@ class Data:
     Attributes:
         name: digits, mnist or fashion_mnist.
         validation: how many training examples are held out for validation.
+        augment: what is done to the images of a training batch, in this order: crop,
+            flip, cutout, mixup.
     """
 
     name: str = "digits"
     validation: int = _within(287, low=1)
+    augment: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,18 @@ class Model:
     """The network that is made sparse.
 
     Attributes:
-        name: mlp or lenet_300_100.
-        width: neurons of a hidden layer.
-        depth: the number of hidden layers.
+        name: mlp, lenet_300_100, lenet5, vgg, resnet, cifar_resnet, wrn, mobilenet_v1,
+            vit, gpt, gru or lstm; or `package.module:factory`.
+        width: neurons of a hidden layer, of a token, or channels of the first stage.
+        depth: the number of hidden layers or blocks, or, where networks are called by
+            it as ResNet-50 is, of layers.
+        options: further arguments of the model, by name.
     """
 
     name: str = "mlp"
     width: int = _within(128, low=1)
     depth: int = _within(2, low=1)
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -238,6 +245,10 @@ class Config:
         steps: gradients, those of rewires included.
         batch_size: examples a gradient.
         seed: of a single run.
+        precision: float32, or bfloat16: what layers compute with; parameters, gradients
+            and the loss stay float32.
+        init_from: the workdir of a training, or WORKDIR:TRIAL of a search, whose final
+            parameters and masks are begun with.
         representation: masked, compressed (layers store nothing but their weights), or
             auto: whichever is measured to be faster.
         lanes: how many trials are vmapped together; 0 measures it.
@@ -265,6 +276,8 @@ class Config:
     steps: int = _within(2000, low=1, high=2**31 - 1)
     batch_size: int = _within(128, low=1)
     seed: int = _within(0, low=0, high=_LARGEST_SEED)
+    precision: str = "float32"
+    init_from: str = ""
     representation: str = "auto"
     lanes: int = _within(0, low=0)
     devices: int = _within(1, low=0)

@@ -6,7 +6,9 @@ compressed layers that are too large to be.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,10 +25,12 @@ class Result(NamedTuple):
     Attributes:
         params: arrays by parameter name; of a compressed layer, a SciPy matrix.
         masks: of sparse layers that are arrays.
+        statistics: what layers remember of batches, by name.
     """
 
     params: dict[str, Any]
     masks: dict[str, np.ndarray]
+    statistics: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 def file(workdir: Path, trial: str) -> Path:
@@ -49,7 +53,7 @@ def stored(result: Result, layer: str) -> Any:
 def save(path: Path, result: Result) -> None:
     """Write a result whole or not at all."""
     arrays: dict[str, np.ndarray] = {}
-    for name, value in result.params.items():
+    for name, value in {**result.params, **result.statistics}.items():
         if isinstance(value, scipy.sparse.csr_array):
             arrays[f"{name}:indptr"] = value.indptr
             arrays[f"{name}:indices"] = value.indices
@@ -105,4 +109,6 @@ def load(path: Path) -> Result:
                 params[name][mask] = values
             else:
                 params[name] = values
-    return Result(params, masks)
+    statistics = {k: v for k, v in params.items() if not k.startswith("params/")}
+    params = {k: v for k, v in params.items() if k not in statistics}
+    return Result(params, masks, statistics)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import jax
-from jaxtyping import Array, Bool, Float, Int, UInt
+from jaxtyping import Array, Bool, Float, Int, Num, UInt
 
 Params = Any
 """A pytree of floating arrays."""
@@ -31,6 +31,7 @@ __all__ = [
     "Int",
     "Key",
     "Masks",
+    "Num",
     "Params",
     "Scalar",
     "UInt",

@@ -21,7 +21,7 @@ errors < masks
 errors < sparse
 masks < sparse < algorithms
 sparse < models < build
-data < build
+types < data < build
 errors < config < config_file < cli
 config < build
 build < train < search < cli < __main__

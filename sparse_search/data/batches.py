@@ -10,9 +10,9 @@ batch so costs the same whatever the size of the data set.
 All functions are pure and give the same values eager, jitted and vmapped over keys
 and steps. Indices are positions in the training part; to get examples, compose:
 
-    parts = split(split_key, size=len(train_images), validation=6000)
+    parts = split(split_key, size=len(train_inputs), validation=6000)
     rows = round_indices(order_key, step, steps=100, train_size=54000, batch_size=128)
-    images = train_images[parts.train[rows]]
+    images = train_inputs[parts.train[rows]]
 """
 
 import math

@@ -4,8 +4,9 @@ import math
 from fractions import Fraction
 from typing import NamedTuple
 
+import jax
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import Integer, Shaped, UInt8
 
 from sparse_search.errors import UserError
 
@@ -15,29 +16,39 @@ _CHUNK = 4096
 
 
 class Dataset(NamedTuple):
-    """Images and labels of a classification task, with the official test split.
+    """Examples with their labels, and the official test split.
 
-    The network sees `images / scale` as float32. Nothing is subtracted, so that a
-    pixel that is always dark gets no gradient, and rewiring leaves it out. Images stay
-    uint8 in memory, so that gathering a batch moves a quarter of the bytes.
+    Where the inputs are numbers, the network sees `inputs / scale` as float32. Nothing
+    is subtracted, so that a pixel that is always dark gets no gradient, and rewiring
+    leaves it out. Images stay uint8 in memory, so that gathering a batch moves a
+    quarter of the bytes. Where they are the tokens of a text, there is no scale, and
+    the network sees int32.
 
     Attributes:
         name: the name in the configuration, e.g. "fashion_mnist".
-        train_images: pixels, with any shape of one example behind the first axis.
-        train_labels: classes from 0 to `classes` - 1.
-        test_images: as `train_images`.
+        train_inputs: any shape of one example behind the first axis: images [rows,
+            columns] or [rows, columns, channels], features, or tokens [positions].
+        train_labels: classes from 0 to `classes` - 1, one an example or one a position.
+        test_inputs: as `train_inputs`.
         test_labels: as `train_labels`.
-        classes: the number of classes.
-        scale: root mean square of all training pixels, never 0.
+        classes: the number of classes; of a text, its different tokens.
+        scale: what numbers are divided by, so that their mean square is 1; of images
+            `pixel_scale`, never 0. None for tokens.
     """
 
     name: str
-    train_images: UInt8[np.ndarray, "n *example"]
-    train_labels: Integer[np.ndarray, " n"]
-    test_images: UInt8[np.ndarray, "m *example"]
-    test_labels: Integer[np.ndarray, " m"]
+    train_inputs: Shaped[np.ndarray, "n *example"]
+    train_labels: Integer[np.ndarray, "n *positions"]
+    test_inputs: Shaped[np.ndarray, "m *example"]
+    test_labels: Integer[np.ndarray, "m *positions"]
     classes: int
-    scale: float
+    scale: float | None
+
+    @property
+    def example(self) -> jax.ShapeDtypeStruct:
+        """What the network sees of one example."""
+        kind = np.int32 if self.scale is None else np.float32
+        return jax.ShapeDtypeStruct(self.train_inputs.shape[1:], kind)
 
 
 def pixel_scale(images: UInt8[np.ndarray, "n *example"]) -> float:

@@ -34,9 +34,9 @@ def load(data_dir: str | Path | None = None) -> Dataset:
     scale = pixel_scale(images[~test])
     return Dataset(
         name="digits",
-        train_images=images[~test],
+        train_inputs=images[~test],
         train_labels=labels[~test],
-        test_images=images[test],
+        test_inputs=images[test],
         test_labels=labels[test],
         classes=10,
         scale=scale,

@@ -71,14 +71,14 @@ def load(data_dir: str | Path | None) -> Dataset:
 def load_published(published: Published, data_dir: str | Path | None) -> Dataset:
     """Loads a data set in MNIST's format; arguments and errors as for `load`."""
     folder = _folder(published, data_dir)
-    train_images, train_labels = _part(published, folder, _TRAIN)
-    test_images, test_labels = _part(published, folder, _TEST)
-    scale = pixel_scale(train_images)
+    train_inputs, train_labels = _part(published, folder, _TRAIN)
+    test_inputs, test_labels = _part(published, folder, _TEST)
+    scale = pixel_scale(train_inputs)
     return Dataset(
         name=published.name,
-        train_images=train_images,
+        train_inputs=train_inputs,
         train_labels=train_labels,
-        test_images=test_images,
+        test_inputs=test_inputs,
         test_labels=test_labels,
         classes=_CLASSES,
         scale=scale,

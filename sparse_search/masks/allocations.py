@@ -92,14 +92,16 @@ _DENSE = ("bias", "scale", "embedding", "embeddings")
 def is_sparse(name: str, shape: Shape) -> bool:
     """Whether a parameter is sparsified: kernels with at least two axes.
 
-    Biases (those of attention have two axes), norms and embeddings stay dense.
+    Biases (those of attention have two axes), norms and embeddings stay dense, and
+    kernels of depthwise convolutions, which are few (RigL, section 4.1.2).
 
     Args:
         name: its path, joined by "/".
         shape: its shape.
     """
     parts = name.lower().split("/")
-    return len(shape) >= 2 and not any(part.endswith(_DENSE) for part in parts)
+    dense = any(p.endswith(_DENSE) or p.startswith("depthwise") for p in parts)
+    return len(shape) >= 2 and not dense
 
 
 def allocate(

@@ -217,9 +217,7 @@ def _small_dense(
 
 def kernel_size(config: Config, dataset: Dataset, width: int, depth: int) -> int:
     """The number of entries of all kernels that are sparsified."""
-    shapes = parameter_shapes(
-        config.model.name, width, depth, dataset.classes, dataset.train_images.shape[1:]
-    )
+    shapes = parameter_shapes(config, dataset, width, depth)
     return sum(math.prod(shape) for shape in sparse_shapes(shapes).values())
 
 

@@ -5,6 +5,7 @@ topology is given for its kernel (the collection "topology"), its parameter is t
 vector of the weights that exist, and it computes with those only.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -56,7 +57,9 @@ class Dense(nn.Dense):
             return nn.relu(y) if self.relu else y
         kind = self.param_dtype
         if not isinstance(inputs, Pending):
-            x = inputs.astype(self.dtype or kind).reshape(-1, inputs.shape[-1])
+            half = inputs.dtype == jnp.bfloat16 and kind == jnp.float32
+            x = inputs.astype(self.dtype or (inputs.dtype if half else kind))
+            x = x.reshape(-1, inputs.shape[-1])
             inputs = Pending(x, (), inputs.shape[:-1])
         topology: Tiled = self.get_variable(TOPOLOGY, "kernel")
         values = self.param(
@@ -65,6 +68,7 @@ class Dense(nn.Dense):
         bias = jnp.zeros(self.features, kind)
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.features,), kind)
+            bias = bias.astype(kind)
         taps = None
         if self.has_variable(TAPS, "kernel"):
             taps = self.get_variable(TAPS, "kernel")
@@ -80,17 +84,36 @@ def _resolved(inputs: Array | Pending, *, relu: bool = True) -> Array:
     return y.reshape(*inputs.shape, y.shape[-1])
 
 
-def with_taps(variables: dict[str, Any], batch: int) -> dict[str, Any]:
+def with_taps(
+    variables: dict[str, Any], apply: Callable[[dict[str, Any]], Any]
+) -> dict[str, Any]:
     """With zeros whose gradients are the factors of the layers' dense gradients.
 
     Args:
-        variables: of a model; activations are in the type of its parameters.
-        batch: rows that reach each of the compressed layers.
+        variables: of a model.
+        apply: the forward pass on a batch, of variables; it is traced, not run.
     """
-    kind = jax.tree.leaves(variables["params"])[0].dtype
-    zeros = jax.tree.map(
-        lambda t: tuple(jnp.zeros((size, batch), kind) for size in t.shape),
-        variables[TOPOLOGY],
-        is_leaf=lambda x: isinstance(x, Tiled),
+    given: dict[tuple[str, ...], jax.ShapeDtypeStruct] = {}
+
+    def note(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+        layer, x = context.module, args[0]
+        if isinstance(layer, Dense) and context.method_name == "__call__":
+            if isinstance(x, Pending):
+                x = x.x
+            given[layer.path] = jax.ShapeDtypeStruct((x.size // x.shape[-1],), x.dtype)
+        return call(*args, **kwargs)
+
+    with nn.intercept_methods(note):
+        jax.eval_shape(apply, variables)
+
+    def zeros(path: tuple[Any, ...], topology: Tiled) -> tuple[Array, Array]:
+        rows = given[tuple(part.key for part in path[:-1])]
+        of_input, of_output = (
+            jnp.zeros((size, *rows.shape), rows.dtype) for size in topology.shape
+        )
+        return of_input, of_output
+
+    taps = jax.tree_util.tree_map_with_path(
+        zeros, variables[TOPOLOGY], is_leaf=lambda x: isinstance(x, Tiled)
     )
-    return {**variables, TAPS: zeros}
+    return {**variables, TAPS: taps}

@@ -45,15 +45,15 @@ def round_jaxpr(
         )
     )
     examples = rounds.Examples(jnp.zeros((8, 5), jnp.uint8), jnp.zeros(8, jnp.int32))
-    params = jax.eval_shape(train.weights, 0, examples)
+    drawn = jax.eval_shape(train.weights, 0, examples)
     number, real = (
         jax.ShapeDtypeStruct((), "int32"),
         jax.ShapeDtypeStruct((), "float32"),
     )
-    counts = jax.tree.map(lambda p: number if p.ndim > 1 else None, params)
+    counts = jax.tree.map(lambda p: number if p.ndim > 1 else None, drawn[0])
     hyper = rounds.Hyper(number, real, real, real, number, number, counts)
     batch = jax.ShapeDtypeStruct((4,), "int32")
-    one = (hyper, jax.eval_shape(train.init, hyper, params, batch, examples))
+    one = (hyper, jax.eval_shape(train.init, hyper, drawn, batch, examples))
     rows = (jax.ShapeDtypeStruct((3, 4), "int32"), jax.ShapeDtypeStruct((2,), "int32"))
     batched = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((lanes, *x.shape), x.dtype), (*one, *rows)

@@ -68,13 +68,7 @@ def state_bytes(config: Config, dataset: Dataset, trial: Trial) -> int:
     rooms = dict(trial.rooms)
     sparse = {layer.name for layer in trial.layers if trial.method != "dense"}
     topology, stored = 0, {}
-    for name, shape in parameter_shapes(
-        config.model.name,
-        trial.width,
-        trial.depth,
-        dataset.classes,
-        dataset.train_images.shape[1:],
-    ):
+    for name, shape in parameter_shapes(config, dataset, trial.width, trial.depth):
         if name in rooms:
             topology += _bytes(formats.like((shape[0], shape[1]), rooms[name]))
         elif name in sparse:

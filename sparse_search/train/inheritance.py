@@ -41,11 +41,12 @@ def inherited(own: Result, parent: Result, seed: int) -> Result:
     """
     rng = np.random.default_rng(seed)
     ancestors = _ancestors(own.masks, parent.masks)
-    params, masks = dict(own.params), dict(own.masks)
-    for name, fresh in own.params.items():
+    params, masks = {**own.params, **own.statistics}, dict(own.masks)
+    theirs = {**parent.params, **parent.statistics}
+    for name, fresh in list(params.items()):
         layer, leaf = os.path.split(name)
         ancestor = f"{ancestors.get(layer, layer)}/{leaf}"
-        before = parent.params.get(ancestor)
+        before = theirs.get(ancestor)
         if before is None or before.ndim != fresh.ndim:
             continue
         if layer in ancestors.values() and layer not in ancestors:
@@ -56,12 +57,16 @@ def inherited(own: Result, parent: Result, seed: int) -> Result:
         there = np.zeros(fresh.shape, bool)
         weights = np.zeros_like(fresh)
         weights[common] = before[common]
-        there[common] = results.stored(parent, ancestor)[common]
+        if ancestor in parent.params:
+            there[common] = results.stored(parent, ancestor)[common]
+        else:
+            there[common] = True
         if name in masks:
             there, masks[name] = _cut_or_filled(there, weights, masks[name], rng)
             fresh = np.where(masks[name], fresh, 0)
         params[name] = np.where(there, weights, fresh).astype(fresh.dtype)
-    return Result(params, masks)
+    statistics = {name: params.pop(name) for name in own.statistics}
+    return Result(params, masks, statistics)
 
 
 def _ancestors(own: Mapping[str, object], parent: Mapping[str, object]) -> dict:

@@ -72,15 +72,16 @@ class Programs(NamedTuple):
 
 def make_spec(config: Config, trial: Trial, dataset: Dataset) -> Spec:
     """The static half of a trial's compile key."""
-    model = build.factory("config.model.name", config.model.name, build.MODELS)
     return Spec(
-        model=model(trial.width, trial.depth, dataset.classes),
+        model=build.model(config.model, trial.width, trial.depth, dataset.classes),
         algorithm=maker_of(config, trial),
         optimizer=functools.partial(optimizer.make, config.optimizer),
         round_steps=config.sparsity.rewire_every,
         scale=dataset.scale,
         interval_growth=config.sparsity.interval_growth,
         rooms=trial.rooms,
+        precision=config.precision,
+        augment=config.data.augment,
     )
 
 
@@ -120,7 +121,7 @@ class Loaded:
         """Puts a data set on the default device."""
         self.dataset = dataset
         self.examples = Examples(
-            jnp.asarray(np.concatenate([dataset.train_images, dataset.test_images])),
+            jnp.asarray(np.concatenate([dataset.train_inputs, dataset.test_inputs])),
             jnp.asarray(
                 np.concatenate([dataset.train_labels, dataset.test_labels]), jnp.int32
             ),
@@ -229,11 +230,11 @@ class Group:
         examples = loaded.on(placed) if placed.divided else loaded.examples
         states = []
         for trial in trials:
-            params = programs.weights(trial.seed, examples)
+            drawn = programs.weights(trial.seed, examples)
             one = hyper(self.config, trial, self._params)
             batch = loaded.rows([trial.seed], 0)[0, 0]
             batch = placed.everywhere(batch) if placed.divided else batch
-            made = programs.init(one, params, batch, examples)
+            made = programs.init(one, drawn, batch, examples)
             if trial.name in parents:
                 made = self._adopt(programs, one, made, parents[trial.name])
             if placed.divided:
@@ -245,10 +246,13 @@ class Group:
         self, programs: Programs, one: Hyper, made: RunState, parent: Result
     ) -> RunState:
         """A state before the first step, with what it inherits instead."""
-        begun = made.train.params, made.train.sparse.masks
-        params, masks = (trees.named_leaves(jax.device_get(tree)) for tree in begun)
+        train = made.train
+        begun = train.params, train.sparse.masks, train.statistics
+        params, masks, statistics = (
+            trees.named_leaves(jax.device_get(tree)) for tree in begun
+        )
         masks = {name: mask for name, mask in masks.items() if mask is not None}
-        found = inherited(Result(params, masks), parent, int(one.seed))
+        found = inherited(Result(params, masks, statistics), parent, int(one.seed))
 
         def put(tree: Any, named: Mapping[str, np.ndarray]) -> Any:
             """Arrays by name, where those of a tree lie."""
@@ -256,7 +260,5 @@ class Group:
                 lambda x, new: jax.device_put(new, x.sharding), tree, named
             )
 
-        params, masks = (
-            put(tree, named) for tree, named in zip(begun, found, strict=True)
-        )
-        return programs.adopt(one, made, params, masks)
+        own = (put(tree, named) for tree, named in zip(begun, found, strict=True))
+        return programs.adopt(one, made, *own)

@@ -15,19 +15,23 @@ from sparse_search.types import Array, Int, Key, Scalar
 
 
 class Streams(NamedTuple):
-    """Independent streams of one seed; split and order are shared by structures."""
+    """Independent streams of one seed; split and order are shared by structures.
+
+    Noise is of dropout and augmentation.
+    """
 
     split: Key
     order: Key
     weights: Key
     masks: Key
     rewires: Key
+    noise: Key
 
 
 def streams(seed: Scalar) -> Streams:
     """The keys of a seed."""
     key = jax.random.key(seed)
-    return Streams(*(subkey(key, number) for number in range(5)))
+    return Streams(*(subkey(key, number) for number in range(6)))
 
 
 class Order(NamedTuple):

@@ -21,7 +21,7 @@ import numpy as np
 
 from sparse_search import build
 from sparse_search.algorithms.compressed import reason_against
-from sparse_search.config import Config, Optimizer
+from sparse_search.config import Config, Model, Optimizer
 from sparse_search.data.dataset import Dataset
 from sparse_search.errors import Impossible, one_of
 from sparse_search.sparse import formats, native
@@ -135,18 +135,28 @@ def compressible(
     config: Config, dataset: Dataset, trial: Trial
 ) -> dict[str, tuple[int, int]]:
     """The kernels of a model's layers that can be compressed, with their shapes."""
-    example = dataset.train_images.shape[1:]
+    options = json.dumps(config.model.options, sort_keys=True)
     return _compressible(
-        config.model.name, trial.width, trial.depth, dataset.classes, example
+        config.model.name,
+        options,
+        trial.width,
+        trial.depth,
+        dataset.classes,
+        dataset.example,
     )
 
 
 @functools.lru_cache(maxsize=512)
 def _compressible(
-    model: str, width: int, depth: int, classes: int, example: tuple[int, ...]
+    model: str,
+    options: str,
+    width: int,
+    depth: int,
+    classes: int,
+    example: jax.ShapeDtypeStruct,
 ) -> dict[str, tuple[int, int]]:
-    factory = build.factory("config.model.name", model, build.MODELS)
-    module = factory(width, depth, classes)
+    spec = Model(model, options=json.loads(options))
+    module = build.model(spec, width, depth, classes)
     found: dict[str, tuple[int, int]] = {}
 
     def note(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
@@ -157,7 +167,11 @@ def _compressible(
         return call(*args, **kwargs)
 
     with nn.intercept_methods(note):
-        jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, *example))))
+        jax.eval_shape(
+            lambda: module.init(
+                jax.random.key(0), jnp.zeros((1, *example.shape), example.dtype)
+            )
+        )
     return found
 
 

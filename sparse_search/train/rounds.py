@@ -8,21 +8,25 @@ program serves every seed, learning rate, budget and length of training.
 Which examples a round sees is an argument; it comes from `train.order`.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from sparse_search.algorithms import schedules
 from sparse_search.algorithms.base import Info, SparseAlgorithm, is_last, no_rewire
 from sparse_search.algorithms.compressed import Beginning, compressed
+from sparse_search.data.augment import augmented
 from sparse_search.keys import subkey
 from sparse_search.masks.gate import cond_over_lanes
 from sparse_search.sparse import layers
 from sparse_search.train import watch
+from sparse_search.train.network import Statistics, make_network
 from sparse_search.train.order import streams
 from sparse_search.train.step import (
     TrainState,
@@ -39,12 +43,16 @@ from sparse_search.types import (
     Float,
     Int,
     Masks,
+    Num,
     Params,
     Scalar,
-    UInt,
 )
 
 _EVALUATION_BATCH = 1000
+_EVALUATION_NUMBERS = 2**22
+"""Inputs of a batch in evaluation, at most: bounds the memory of large images."""
+_BEFORE_TRAINING = np.uint32(2**32 - 1)
+"""The number of the noise of the batch that pruning at initialisation looks at."""
 
 
 class Hyper(NamedTuple):
@@ -75,12 +83,12 @@ class Examples(NamedTuple):
     Closed over, it would be compiled into each of them.
 
     Attributes:
-        images: the training examples, then the test examples.
+        inputs: the training examples, then the test examples.
         labels: theirs.
     """
 
-    images: UInt[Array, "n *example"]
-    labels: Int[Array, " n"]
+    inputs: Num[Array, "n *example"]
+    labels: Int[Array, "n *positions"]
 
 
 class RunState(NamedTuple):
@@ -121,24 +129,28 @@ class Spec:
     """What a compiled program is made for: the static half of a compile key.
 
     Attributes:
-        model: a flax module.
+        model: a flax module; see `network.make_network`.
         algorithm: `(drop_fraction, rewire_until, **probes) -> SparseAlgorithm`; probes
             are, in `init` only, `loss` (of parameters, on a batch) and `output` (the
             sum of the network's outputs for an input of ones).
         optimizer: `(learning_rate, weight_decay, steps) -> transformation`.
         round_steps: ΔT, the gradients of a round.
         interval_growth: of the rounds from one rewire to the next; 1: always one.
-        scale: that pixels are divided by.
+        scale: that inputs are divided by; None for tokens.
         rooms: the layers that are compressed, and the weights that each has room for.
+        precision: that layers compute with; one of `network.PRECISIONS`.
+        augment: what is done to the images of a batch, from `data.augment`.
     """
 
     model: Any
     algorithm: Callable[..., SparseAlgorithm]
     optimizer: Callable[[Scalar, Scalar, Scalar], optax.GradientTransformation]
     round_steps: int
-    scale: float
+    scale: float | None
     interval_growth: float = 1.0
     rooms: tuple[tuple[str, int], ...] = ()
+    precision: str = "float32"
+    augment: tuple[str, ...] = ()
 
 
 class Train(NamedTuple):
@@ -146,12 +158,13 @@ class Train(NamedTuple):
 
     Attributes:
         shapes: `(examples) -> params`, the shapes of a dense network's.
-        weights: `(seed, examples) -> params`, dense, the model's initialisation; none
-            where layers are compressed, since `init` draws the weights that exist.
-        init: `(hyper, params, rows, examples) -> state`; rows are of the one batch
-            that pruning at initialisation looks at.
-        adopt: `(hyper, state, params, masks) -> state` before the first step, with
-            other parameters and masks.
+        weights: `(seed, examples) -> (params, statistics)`, the model's dense
+            initialisation; no parameters where layers are compressed, since `init`
+            draws the weights that exist.
+        init: `(hyper, drawn, rows, examples) -> state`, with what `weights` made; rows
+            are of the one batch that pruning at initialisation looks at.
+        adopt: `(hyper, state, params, masks, statistics) -> state` before the first
+            step, with others.
         steps: `(hyper, state, rows, examples) -> (state, (losses, accuracies))`; a
             weight update for every row of `rows`, [steps, batch] examples.
         round: `(hyper, state, rows, validation rows, examples)
@@ -182,55 +195,72 @@ def make_train(spec: Spec) -> Train:
             hyper.learning_rate, hyper.weight_decay, hyper.steps
         )
 
-    rooms = dict(spec.rooms)
+    rooms, network = dict(spec.rooms), make_network(spec.model, spec.precision)
     rewires = spec.algorithm(0.0, 0).rewire is not no_rewire
 
-    def logits(view: Params, images: UInt[Array, "batch *example"]) -> Array:
-        pixels = images.astype(jnp.float32) * (1 / spec.scale)
-        return spec.model.apply(view, pixels)
+    def numbers(inputs: Num[Array, "batch *example"]) -> Array:
+        if spec.scale is None:
+            return inputs.astype(jnp.int32)
+        return inputs.astype(jnp.float32) * (1 / spec.scale)
 
-    def one(examples: Examples, pixel: float) -> Float[Array, "1 *example"]:
-        return jnp.full((1, *examples.images.shape[1:]), pixel, jnp.float32)
+    def one(examples: Examples, value: float) -> Num[Array, "1 *example"]:
+        kind = jnp.int32 if spec.scale is None else jnp.float32
+        return jnp.full((1, *examples.inputs.shape[1:]), value, kind)
 
-    def drawn(seed: Scalar, examples: Examples) -> Params:
-        return spec.model.init(streams(seed).weights, one(examples, 0.0))
+    def drawn(seed: Scalar, examples: Examples) -> tuple[Params, Statistics]:
+        return network.init(streams(seed).weights, one(examples, 0.0))
 
     def shapes(examples: Examples) -> Params:
-        return jax.eval_shape(drawn, 0, examples)
+        return jax.eval_shape(drawn, 0, examples)[0]
 
-    def weights(seed: Scalar, examples: Examples) -> Params:
-        return {} if rooms else drawn(seed, examples)
+    def weights(seed: Scalar, examples: Examples) -> tuple[Params, Statistics]:
+        params, statistics = drawn(seed, examples)
+        return {} if rooms else params, statistics
 
     def existing(seed: Scalar, examples: Examples) -> Callable[[Any], Params]:
         """The initialisation of the weights that topologies have."""
 
         def make(topologies: Any) -> Params:
             rngs, example = {"params": streams(seed).weights}, one(examples, 0.0)
-            return spec.model.apply(topologies, example, rngs=rngs, mutable="params")[1]
+            made = spec.model.apply(topologies, example, rngs=rngs, mutable=True)[1]
+            return {"params": made["params"]}
 
         return make
 
     def init(
-        hyper: Hyper, params: Params, rows: Int[Array, " batch"], examples: Examples
+        hyper: Hyper,
+        drawn: tuple[Params, Statistics],
+        rows: Int[Array, " batch"],
+        examples: Examples,
     ) -> RunState:
+        params, statistics = drawn
+        noise = subkey(streams(hyper.seed).noise, _BEFORE_TRAINING)
+
         def loss(view: Params) -> Float[Array, ""]:
-            seen = logits(view, examples.images[rows])
-            return jnp.mean(loss_and_hits(seen, examples.labels[rows])[0])
+            inputs, labels = numbers(examples.inputs[rows]), examples.labels[rows]
+            seen, _ = network.learn(noise, view, statistics, inputs)
+            return jnp.mean(loss_and_hits(seen, labels)[0])
 
         def output(view: Params) -> Float[Array, ""]:
-            return jnp.sum(spec.model.apply(view, one(examples, 1.0)))
+            return jnp.sum(network.predict(view, statistics, one(examples, 1.0)))
 
         algorithm, optimizer = build(hyper, loss=loss, output=output)
         key = streams(hyper.seed).masks
         if rooms:
             params = Beginning(shapes(examples), existing(hyper.seed, examples))
         params, sparse = algorithm.init(key, params, hyper.counts)
-        state = begin(params, sparse, algorithm, optimizer)
+        state = begin(params, sparse, algorithm, optimizer, statistics)
         return RunState(state, watch.begin(key, sparse.masks))
 
-    def adopt(hyper: Hyper, run: RunState, params: Params, masks: Masks) -> RunState:
+    def adopt(
+        hyper: Hyper,
+        run: RunState,
+        params: Params,
+        masks: Masks,
+        statistics: Statistics,
+    ) -> RunState:
         sparse = run.train.sparse._replace(masks=masks)
-        state = begin(params, sparse, *build(hyper))
+        state = begin(params, sparse, *build(hyper), statistics)
         return RunState(state, watch.begin(streams(hyper.seed).masks, masks))
 
     def gradient(
@@ -240,23 +270,31 @@ def make_train(spec: Spec) -> Train:
         examples: Examples,
         *,
         tapped: bool = False,
-    ) -> tuple[Params, tuple[Array, Array]]:
+    ) -> tuple[TrainState, Params, tuple[Array, Array]]:
+        """The state with the statistics of a batch, and the gradient on it."""
         algorithm, _ = build(hyper)
-        images, labels = examples.images[rows], examples.labels[rows]
+        drop, change = jax.random.split(subkey(streams(hyper.seed).noise, state.step))
+        inputs, targets = augmented(
+            spec.augment, change, numbers(examples.inputs[rows]), examples.labels[rows]
+        )
 
-        def mean_loss(view: Params) -> tuple[Array, Array]:
-            loss, hits = loss_and_hits(logits(view, images), labels)
-            return jnp.mean(loss), jnp.mean(hits)
+        def forward(view: Params) -> tuple[Array, Statistics]:
+            return network.learn(drop, view, state.statistics, inputs)
+
+        def mean_loss(view: Params) -> tuple[Array, Any]:
+            logits, statistics = forward(view)
+            loss, hits = targets.average(lambda of: loss_and_hits(logits, of))
+            return jnp.mean(loss), (jnp.mean(hits), statistics)
 
         view = algorithm.view(state.params, state.sparse)
         if tapped and rooms:
-            view = layers.with_taps(view, rows.shape[0])
-        (loss, hits), grads = jax.value_and_grad(
+            view = layers.with_taps(view, forward)
+        (loss, (hits, statistics)), grads = jax.value_and_grad(
             mean_loss, has_aux=True, allow_int=bool(rooms)
         )(view)
         if rooms:
             del grads[layers.TOPOLOGY]  # whole numbers have none
-        return grads, (loss, hits)
+        return state._replace(statistics=statistics), grads, (loss, hits)
 
     def update(
         hyper: Hyper, state: TrainState, grads: Params
@@ -279,7 +317,7 @@ def make_train(spec: Spec) -> Train:
         hyper: Hyper, state: TrainState, rows: Array, examples: Examples
     ) -> tuple[TrainState, tuple[Array, Array]]:
         def step(state: TrainState, rows: Array) -> tuple[TrainState, Any]:
-            grads, seen = gradient(hyper, state, rows, examples)
+            state, grads, seen = gradient(hyper, state, rows, examples)
             return update(hyper, state, grads)[0], seen
 
         return jax.lax.scan(step, state, rows)
@@ -288,7 +326,9 @@ def make_train(spec: Spec) -> Train:
         hyper: Hyper, run: RunState, rows: Array, valid: Array, examples: Examples
     ) -> tuple[RunState, RoundMetrics]:
         state, seen = updates(hyper, run.train, rows[:-1], examples)
-        grads, seen_last = gradient(hyper, state, rows[-1], examples, tapped=True)
+        state, grads, seen_last = gradient(
+            hyper, state, rows[-1], examples, tapped=True
+        )
         masks, due = state.sparse.masks, is_due(hyper, state)
         if rewires:
             state, info = cond_over_lanes(due, exchange, update, hyper, state, grads)
@@ -331,7 +371,9 @@ def make_train(spec: Spec) -> Train:
     ) -> tuple[Float[Array, " parts"], Float[Array, " parts"]]:
         """Mean loss and accuracy of every part, in batches of bounded memory."""
         view = build(hyper)[0].view(state.params, state.sparse)
-        batch = min(_EVALUATION_BATCH, rows.shape[0])
+        example = math.prod(examples.inputs.shape[1:])
+        most = max(_EVALUATION_NUMBERS // example, 1)
+        batch = min(_EVALUATION_BATCH, most, rows.shape[0])
         fill = -rows.shape[0] % batch
         rows = jnp.pad(rows, (0, fill)).reshape(-1, batch)
         # Examples that only fill the last batch are of no part.
@@ -339,8 +381,9 @@ def make_train(spec: Spec) -> Train:
 
         def add(sums: Array, block: tuple[Array, Array]) -> tuple[Array, None]:
             rows, part = block
-            images, labels = examples.images[rows], examples.labels[rows]
-            loss, hits = loss_and_hits(logits(view, images), labels)
+            inputs, labels = examples.inputs[rows], examples.labels[rows]
+            logits = network.predict(view, state.statistics, numbers(inputs))
+            loss, hits = loss_and_hits(logits, labels)
             of_part = part == jnp.arange(parts)[:, None]
             # `where`, not a product: a loss that is not counted may be infinite.
             new = [jnp.sum(jnp.where(of_part, x, 0.0), axis=1) for x in (loss, hits)]

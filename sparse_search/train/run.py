@@ -215,7 +215,7 @@ def _result(network: TrainState, lane: int) -> results.Result:
         if isinstance(mask, Tiled):
             params[name] = formats.to_csr(mask, params[name])
     dense = {k: m for k, m in masks.items() if isinstance(m, np.ndarray)}
-    return results.Result(params, dense)
+    return results.Result(params, dense, trees.named_leaves(of_lane.statistics))
 
 
 def chance_level(labels: np.ndarray, examples: int) -> float:

@@ -19,14 +19,16 @@ class TrainState(NamedTuple):
         opt_state: of the optimizer; zero, or as new, off the masks.
         sparse: the algorithm's state, with the masks.
         step: gradients so far, those of rewires included.
-        saved: the optimizer state that a rewinding algorithm goes back to; None for
-            all others.
+        statistics: what layers remember of batches, in batch normalisation.
+        saved: the optimizer state and the statistics that a rewinding algorithm goes
+            back to; None for all others.
     """
 
     params: Params
     opt_state: Any
     sparse: Any
     step: Int[Array, ""]
+    statistics: Any = ()
     saved: Any = None
 
 
@@ -35,11 +37,12 @@ def begin(
     sparse: Any,
     algorithm: SparseAlgorithm,
     optimizer: optax.GradientTransformation,
+    statistics: Any = (),
 ) -> TrainState:
     """The state before the first step, from what the algorithm's `init` made."""
     opt_state = optimizer.init(params)
-    saved = opt_state if algorithm.trainings > 1 else None
-    return TrainState(params, opt_state, sparse, jnp.int32(0), saved)
+    saved = (opt_state, statistics) if algorithm.trainings > 1 else None
+    return TrainState(params, opt_state, sparse, jnp.int32(0), statistics, saved)
 
 
 def apply_gradients(
@@ -56,7 +59,9 @@ def apply_gradients(
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     params = trees.apply_masks(params, sparse.masks)
-    return TrainState(params, opt_state, sparse, state.step + 1, state.saved)
+    return state._replace(
+        params=params, opt_state=opt_state, sparse=sparse, step=state.step + 1
+    )
 
 
 def rewire(
@@ -77,20 +82,22 @@ def rewire(
     else:
         source = info.source
     changed = trees.map_sparse(_changed, state.sparse.masks, sparse.masks, source)
-    opt_state, saved = state.opt_state, state.saved
+    now, saved = (state.opt_state, state.statistics), state.saved
     if info.rewind is not None:
-        saved = _choose(info.snapshot, opt_state, saved)
-        opt_state = _choose(info.rewind, saved, opt_state)
+        saved = _choose(info.snapshot, now, saved)
+        now = _choose(info.rewind, saved, now)
         # What was saved is not as new where weights were dropped since.
         changed = trees.map_sparse(
             lambda new, changed: changed | (info.rewind & ~new), sparse.masks, changed
         )
+    opt_state, statistics = now
     opt_state = trees.map_belonging(
         _renew, changed, params, opt_state, optimizer.init(params)
     )
     # What was asked for is done.
     info = info._replace(snapshot=None, rewind=None, source=None)
-    return TrainState(params, opt_state, sparse, state.step + 1, saved), info
+    step = state.step + 1
+    return TrainState(params, opt_state, sparse, step, statistics, saved), info
 
 
 def _changed(old: Any, new: Any, source: Array | None = None) -> Array:
@@ -109,11 +116,19 @@ def _choose(pred: Any, yes: Any, no: Any) -> Any:
 
 
 def loss_and_hits(
-    logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]
+    logits: Float[Array, "batch *positions classes"],
+    labels: Int[Array, "batch *positions"],
 ) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
-    """Cross-entropy in nats, and 1 where the largest logit is the label's."""
+    """Cross-entropy in nats, and 1 where the largest logit is the label's.
+
+    Of an example with several labels, the means over its positions.
+    """
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    return loss, (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
+    hits = (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
+    if labels.ndim == 1:
+        return loss, hits
+    positions = tuple(range(1, labels.ndim))
+    return jnp.mean(loss, positions), jnp.mean(hits, positions)
 
 
 def zero_info(state: TrainState) -> Info:

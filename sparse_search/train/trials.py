@@ -16,7 +16,8 @@ import jax.numpy as jnp
 
 from sparse_search import build, trees
 from sparse_search.algorithms.base import SparseAlgorithm
-from sparse_search.config import Config
+from sparse_search.config import Config, Model
+from sparse_search.data import augment
 from sparse_search.data.dataset import Dataset
 from sparse_search.errors import UserError
 from sparse_search.masks import allocations, patterns
@@ -142,31 +143,38 @@ def trial_from_json(fields: dict[str, Any]) -> Trial:
     return Trial(**{**fields, "counts": counts, "sizes": sizes, "rooms": rooms})
 
 
-@functools.lru_cache(maxsize=512)
 def parameter_shapes(
-    model: str, width: int, depth: int, classes: int, example: tuple[int, ...]
+    config: Config, dataset: Dataset, width: int, depth: int
 ) -> tuple[tuple[str, tuple[int, ...]], ...]:
     """Names and shapes of a network's parameters; nothing is computed.
 
-    Args:
-        model: a name in `build.MODELS`.
-        width: neurons of a hidden layer.
-        depth: hidden layers.
-        classes: outputs.
-        example: shape of one example.
-
     Raises:
-        UserError: the model cannot be built.
+        UserError: the model cannot be built, or does not take the data set's examples.
     """
-    factory = build.factory("config.model.name", model, build.MODELS)
-    try:
-        module = factory(width, depth, classes)
-    except ValueError as error:
-        raise UserError(f"config.model: {error}") from None
-    params = jax.eval_shape(
-        lambda: module.init(jax.random.key(0), jnp.zeros((1, *example)))
+    options = json.dumps(config.model.options, sort_keys=True)
+    return _parameter_shapes(
+        config.model.name, options, width, depth, dataset.classes, dataset.example
     )
-    return tuple((k, tuple(v.shape)) for k, v in trees.named_leaves(params).items())
+
+
+@functools.lru_cache(maxsize=512)
+def _parameter_shapes(
+    model: str,
+    options: str,
+    width: int,
+    depth: int,
+    classes: int,
+    example: jax.ShapeDtypeStruct,
+) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    spec = Model(model, options=json.loads(options))
+    module = build.model(spec, width, depth, classes)
+    batch = jnp.zeros((1, *example.shape), example.dtype)
+    try:
+        made = jax.eval_shape(lambda: module.init(jax.random.key(0), batch))
+    except ValueError as error:
+        raise UserError(f"config.model.name={model!r}: {error}") from None
+    params = trees.named_leaves({"params": made["params"]})
+    return tuple((name, tuple(leaf.shape)) for name, leaf in params.items())
 
 
 def sparse_shapes(shapes: Sequence[tuple[str, tuple[int, ...]]]) -> Shapes:
@@ -219,9 +227,7 @@ def make_trial(
     Raises:
         UserError: the budget does not fit the network.
     """
-    all_shapes = parameter_shapes(
-        config.model.name, width, depth, dataset.classes, dataset.train_images.shape[1:]
-    )
+    all_shapes = parameter_shapes(config, dataset, width, depth)
     shapes = sparse_shapes(all_shapes)
     sizes = {k: math.prod(s) for k, s in shapes.items()}
     total = sum(sizes.values())
@@ -276,11 +282,7 @@ def single_trial(config: Config, dataset: Dataset) -> Trial:
     budget = sparsity.nnz or None
     if budget is None:
         shapes = parameter_shapes(
-            config.model.name,
-            config.model.width,
-            config.model.depth,
-            dataset.classes,
-            dataset.train_images.shape[1:],
+            config, dataset, config.model.width, config.model.depth
         )
         total = sum(math.prod(s) for s in sparse_shapes(shapes).values())
         budget = round(sparsity.density * total)
@@ -302,6 +304,12 @@ def single_trial(config: Config, dataset: Dataset) -> Trial:
 def check(config: Config, dataset: Dataset) -> None:
     """Raise a `UserError` for what only the data or the libraries can tell."""
     optimizer.check(config.optimizer)
+    augment.check(config.data.augment)
+    if config.data.augment and (dataset.scale is None or dataset.train_inputs.ndim < 3):
+        raise UserError(
+            f"config.data.augment={config.data.augment} is for images, and "
+            f"{dataset.name} has none."
+        )
     size = len(dataset.train_labels)
     if config.data.validation >= size:
         raise UserError(

@@ -61,7 +61,7 @@ def test_rewiring_stops_at_its_step_in_every_lane():
         jnp.asarray(rng.integers(0, 256, (20, 6)), jnp.uint8),
         jnp.asarray(rng.integers(0, 4, 20), jnp.int32),
     )
-    params = train.weights(0, examples)
+    drawn = train.weights(0, examples)
     lanes = (5, 6, 9)  # rewires come after gradients 2, 5 and 8
 
     def hyper(until):
@@ -73,13 +73,13 @@ def test_rewiring_stops_at_its_step_in_every_lane():
             steps=np.int32(12),
             rewire_until=np.int32(until),
             counts=jax.tree.map(
-                lambda p: np.int32(p.size // 2) if p.ndim > 1 else None, params
+                lambda p: np.int32(p.size // 2) if p.ndim > 1 else None, drawn[0]
             ),
         )
 
     hypers = jax.tree.map(lambda *xs: np.stack(xs), *map(hyper, lanes))
     init = jax.jit(jax.vmap(train.init, in_axes=(0, None, None, None)))
-    state = init(hypers, params, jnp.arange(4), examples)
+    state = init(hypers, drawn, jnp.arange(4), examples)
     step = jax.jit(jax.vmap(train.round, in_axes=(0, 0, None, None, None)))
     rows = jnp.asarray(rng.integers(0, 16, (3, 4)), jnp.int32)
     grew, masks = [], []

@@ -67,13 +67,13 @@ def test_load(tmp_path, name, suffix, subfolder):
     write_all(tmp_path / name if subfolder else tmp_path, suffix)
     data = LOADERS[name](str(tmp_path))
     assert data.name == name and data.classes == 10
-    assert (data.train_images == some_images(40, seed=40)).all()
-    assert (data.test_images == some_images(20, seed=20)).all()
+    assert (data.train_inputs == some_images(40, seed=40)).all()
+    assert (data.test_inputs == some_images(20, seed=20)).all()
     assert (data.train_labels == np.arange(40) % 10).all()
     assert (data.test_labels == np.arange(20) % 10).all()
-    assert data.train_images.dtype == data.train_labels.dtype == np.uint8
+    assert data.train_inputs.dtype == data.train_labels.dtype == np.uint8
     assert data.scale == pytest.approx(
-        np.sqrt(np.mean(data.train_images.astype(float) ** 2))
+        np.sqrt(np.mean(data.train_inputs.astype(float) ** 2))
     )
 
 

@@ -78,11 +78,11 @@ def test_a_layer_too_large_to_be_dense_is_a_matrix_of_scipy(tmp_path):
     matrix = scipy.sparse.csr_array(
         (np.ones(3, "f"), ([0, 5, 99_999], [7, 0, 9_999])), shape=(100_000, 10_000)
     )
-    made = results.Result({"k": matrix, "b": np.zeros(3)}, {})
+    made = results.Result({"params/k": matrix, "params/b": np.zeros(3)}, {})
     results.save(tmp_path / "one.npz", made)
     found = results.load(tmp_path / "one.npz")
-    assert (found.params["k"] != matrix).nnz == 0 and not found.masks
-    assert results.stored(found, "k").sum() == 3
+    assert (found.params["params/k"] != matrix).nnz == 0 and not found.masks
+    assert results.stored(found, "params/k").sum() == 3
 
 
 def test_a_stopped_run_ends_with_the_same_bits(runs, tmp_path):
