@@ -136,6 +136,7 @@ def run_chunk(
             )
             done += 1
             metrics = processes.fetch(metrics)
+            loaded.check_read()
             emit("round", *_round_records(config, chunk, done, metrics))
             stop = processes.any_of(should_stop())
             pause = done == until and done < whole
@@ -151,6 +152,7 @@ def run_chunk(
         final, network = processes.fetch(
             (final, state.train._replace(opt_state=None, saved=None))
         )
+        loaded.check_read()
         seconds = before + time.perf_counter() - began
         for lane, trial in enumerate(chunk.trials):
             result = _result(network, lane)
@@ -224,8 +226,10 @@ def chance_level(labels: np.ndarray, examples: int) -> float:
     Args:
         labels: the share of the most frequent of them is what a constant answer gets.
         examples: that the accuracy was measured on; two standard errors are added.
+            (Of a text, every example has a label for each of its positions.)
     """
-    share = float(np.bincount(labels).max() / len(labels))
+    share = float(np.bincount(labels.ravel()).max() / labels.size)
+    examples *= math.prod(labels.shape[1:])
     return share + 2 * math.sqrt(share * (1 - share) / examples)
 
 
