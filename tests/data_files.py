@@ -94,7 +94,9 @@ def archived(folder, inner, name):
 def text(path, length=3000):
     """A text in which the next letter can be told from the last."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes((b"the quick brown fox jumps over the lazy dog. " * length)[:length])
+    path.write_bytes(
+        (b"the quick brown fox jumps over the lazy dog. " * length)[:length]
+    )
     return path
 
 

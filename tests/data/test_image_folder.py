@@ -38,7 +38,7 @@ def test_an_image_is_scaled_and_its_middle_cut_out(tmp_path):
     image = np.asarray(image_folder.load(tmp_path, size=7).train_inputs[[0]])[0]
     # 14×24 becomes 8×14, and of that the middle 7×7.
     assert image.shape == (7, 7, 3) and (image[:, :3] == 0).all()
-    assert (image[:, 4:] == 250).all()
+    assert (image[:, 5:] == 250).all()
 
 
 class Counted:

@@ -22,9 +22,9 @@ def test_the_dials():
         assert first.shape == (inputs, width) and second.shape == (width, classes)
         assert first.sum() + second.sum() == nnz
         assert first.any(axis=0).all() and second.any(axis=0).all()
-    assert (teacher.masks(seed=1)["Dense_0/kernel"] != teacher.masks()[
-        "Dense_0/kernel"
-    ]).any()
+    assert (
+        teacher.masks(seed=1)["Dense_0/kernel"] != teacher.masks()["Dense_0/kernel"]
+    ).any()
 
 
 def test_labels_are_the_teachers_and_noise_is_what_it_says():
