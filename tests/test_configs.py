@@ -1,15 +1,56 @@
 import ast
 
+import data_files
 import pytest
 from commands import CONFIGS, lines, ok, small_images
 
+import sparse_search
 from sparse_search.config_file import load_config
 from sparse_search.errors import UserError
+from sparse_search.train.single import load_dataset, single_trial
 
 FILES = sorted(CONFIGS.glob("*.py"))
+# What their files are made by; the others learn MNIST's, and digits.
+MAKERS = {
+    "cifar10": lambda folder: data_files.cifar10_binary(folder),
+    "imagenet": lambda folder: data_files.image_folder(folder, each=8),
+    "shakespeare": lambda folder: data_files.text(folder / "input.txt"),
+}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def maker(path):
+    return MAKERS.get(path.stem.partition("_")[0])
+
+
+@pytest.mark.usefixtures("quick_compilation")
+@pytest.mark.parametrize("path", filter(maker, FILES), ids=lambda path: path.stem)
+def test_a_recipe_trains_two_rounds(path, tmp_path):
+    """In this process, because their networks take long to compile."""
+    folder = tmp_path / "data"
+    maker(path)(folder)
+    config = load_config(f"{path}:smoke", [f"data_dir={folder}"])
+    record = sparse_search.run_train(config, tmp_path / "run")
+    assert record["status"] in ("done", "collapsed")
+    first, second = lines(tmp_path / "run" / "rounds.jsonl")
+    assert first["grown"] and first["nnz"] == second["nnz"] == record["nnz"]
+    with pytest.raises(UserError, match="there is no variant 'smok'"):
+        load_config(f"{path}:smok")
+
+
+def test_the_perceptrons_have_the_sizes_of_their_papers(tmp_path):
+    data_files.cifar10_binary(tmp_path, each=1)
+    for name, size, nnz in (
+        ("cifar10_nerva_mlp", 3_675_136, 367_514),  # as in references/
+        ("cifar10_set_mlp", 20_328_000, 278_630),
+    ):
+        config = load_config(f"{CONFIGS / name}.py", [f"data_dir={tmp_path}"])
+        trial = single_trial(config, load_dataset(config))
+        assert sum(trial.sizes) == size and trial.nnz == nnz
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if not maker(path)], ids=lambda path: path.stem
+)
 def test_a_config_trains_two_rounds(path, tmp_path):
     # (The digits' map is searched in tests/search.)
     command = "search" if path.stem == "fashion_mlp_map" else "train"

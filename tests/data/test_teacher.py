@@ -46,24 +46,35 @@ def test_no_such_teacher(options):
         teacher.load(**options)
 
 
+@pytest.mark.usefixtures("quick_compilation")
 def test_rigl_recovers_the_support_better_than_a_static_mask(tmp_path):
-    options = dict(inputs=64, width=8, classes=4, nnz=48, examples=4000)
+    """At equal nnz: the inputs that matter, and the connections themselves."""
+    options = dict(inputs=64, width=8, classes=4, nnz=56, examples=8000)
     truth = list(teacher.masks(**options).values())
-    shared = {}
+    used = truth[0].any(axis=1)
+    assert used.sum() == 28
+    inputs, connections = {}, {}
     for method in ("static", "rigl"):
         config = freeze(
             {
                 "data": {"name": "teacher", "validation": 500, "options": options},
                 "model": {"width": 8, "depth": 1},
-                "sparsity": {"method": method, "nnz": 48, "rewire_every": 20},
-                "optimizer": {"learning_rate": 0.3},
-                "steps": 800,
+                "sparsity": {
+                    "method": method,
+                    "nnz": 56,
+                    "layer_nnz": {"Dense_0": 28, "Dense_1": 28},
+                    "rewire_every": 20,
+                },
+                "optimizer": {"name": "adam", "learning_rate": 0.02, "options": {}},
+                "steps": 2000,
                 "batch_size": 64,
             }
         )
         record = sparse_search.run_train(config, tmp_path / method)
         found = sparse_search.load(tmp_path / method).result(record["trial"])[1]
-        assert sum(mask.sum() for mask in found.values()) == 48
-        shared[method] = structure.overlap(truth, list(found.values())).matched
-    print(shared)
-    assert shared["rigl"] > shared["static"] + 0.2
+        found = structure.match(truth, list(found.values()))
+        assert [int(mask.sum()) for mask in found] == [28, 28]
+        inputs[method] = found[0][used].sum() / 28
+        connections[method] = (found[0] & truth[0]).sum() / 28
+    assert inputs["static"] < 0.6 and inputs["rigl"] > 0.8
+    assert connections["rigl"] > connections["static"] + 0.2, connections

@@ -8,12 +8,11 @@ from commands import lines, without_times
 import sparse_search
 from sparse_search.config import freeze
 from sparse_search.errors import UserError
+from sparse_search.train.lanes import Loaded
+from sparse_search.train.single import load_dataset
+from sparse_search.train.trials import check
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-
-class Killed(Exception):
-    pass
 
 
 def config(folder, **fields):
@@ -37,16 +36,20 @@ def config(folder, **fields):
 
 
 def test_a_broken_run_ends_with_the_same_bits(tmp_path):
-    folder = data_files.image_folder(tmp_path / "images")
-    sparse_search.run_train(config(folder), tmp_path / "whole")
-
-    def kill(record):
-        if record["round"] == 3:  # between two checkpoints
-            raise Killed
-
-    with pytest.raises(Killed):
-        sparse_search.run_train(config(folder), tmp_path / "run", on_round=kill)
-    sparse_search.run_train(config(folder), tmp_path / "run")
+    """It breaks over an image that is first seen in the third of four rounds."""
+    folder = data_files.image_folder(tmp_path / "images", each=40)
+    given = config(folder)
+    sparse_search.run_train(given, tmp_path / "whole")
+    loaded = Loaded(given, load_dataset(given))
+    row = first_seen_in_round(3, loaded)
+    path = sorted((folder / "train").rglob("*.png"))[row]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    with pytest.raises(UserError, match=f"{path.name} is no image that can be read"):
+        sparse_search.run_train(given, tmp_path / "run")
+    assert len(lines(tmp_path / "run" / "rounds.jsonl")) == 2
+    path.write_bytes(whole)
+    sparse_search.run_train(given, tmp_path / "run")
     for journal in ("rounds.jsonl", "trials.jsonl"):
         assert without_times(lines(tmp_path / "whole" / journal)) == without_times(
             lines(tmp_path / "run" / journal)
@@ -57,10 +60,14 @@ def test_a_broken_run_ends_with_the_same_bits(tmp_path):
             np.testing.assert_array_equal(one[name], two[name])
 
 
-def test_a_damaged_image_ends_training_with_a_sentence(tmp_path):
-    folder = data_files.image_folder(tmp_path / "images")
-    (folder / "train" / "bee" / "007.png").write_bytes(b"not an image")
-    with pytest.raises(UserError, match="007.png is no image that can be read"):
-        sparse_search.run_train(config(folder), tmp_path / "run")
+def first_seen_in_round(number, loaded):
+    before = np.asarray([loaded.rows([0], 3 * n) for n in range(number)])
+    (row, *_) = np.setdiff1d(before[-1], before[:-1])
+    return row
+
+
+def test_one_device(tmp_path):
+    folder = data_files.image_folder(tmp_path, each=8)
+    given = config(folder, devices=0)
     with pytest.raises(UserError, match="is for one device: set config.devices=1"):
-        sparse_search.run_train(config(folder, devices=0), tmp_path / "other")
+        check(given, load_dataset(given))
