@@ -5,8 +5,9 @@ Question: how well does a sparse recurrent network predict the next character? (
     that trains in minutes; Karpathy 2015.)
 Command: sparse-search train --config=configs/shakespeare_gru.py --workdir=runs/gru
     --config.data_dir=DIR (with input.txt)
-Cost: COST_GRU
-Expected: EXPECT_GRU
+Cost: a quarter of an hour on 2 cores; not run here to the end.
+Expected: with --config.steps=300 (2 minutes), a loss of 1.99 nats a character (2.88
+    bits) and 40.9 % right on the test set, with 102,464 weights.
 """
 
 from sparse_search.config import defaults

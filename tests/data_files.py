@@ -69,7 +69,7 @@ def cifar10_python(folder, each=12, **changed):
     return images, labels
 
 
-def cifar100_binary(folder, each=40):
+def cifar100_binary(folder, each=12):
     inner = folder / "cifar-100-binary"
     inner.mkdir(parents=True, exist_ok=True)
     images, fine = cifar_images(6 * each), np.arange(6 * each) % 100

@@ -274,7 +274,7 @@ def check(
     if kind(content, usedforsecurity=False).hexdigest() != one.digest:
         raise broken(
             path,
-            "has the size of the official file but another checksum (of data of your "
-            "own, make a data set of your own)",
+            "has the size of the official file but not its checksum (if it holds data "
+            "of your own, make a data set of them)",
             source,
         )

@@ -215,4 +215,4 @@ def test_the_published_size_with_another_content(folder, monkeypatch):
     name = LABELS.removesuffix(".gz")
     own = {name: Known(len(idx(np.arange(40))), "0" * 64)}
     monkeypatch.setattr(mnist, "MNIST", mnist.MNIST._replace(known=own))
-    assert_broken(folder, LABELS, "has the size of the official file but another")
+    assert_broken(folder, LABELS, "has the size of the official file but not its")
