@@ -151,10 +151,15 @@ def parameter_shapes(
     Raises:
         UserError: the model cannot be built, or does not take the data set's examples.
     """
-    options = json.dumps(config.model.options, sort_keys=True)
-    return _parameter_shapes(
-        config.model.name, options, width, depth, dataset.classes, dataset.example
-    )
+    return model_shapes(config.model, width, depth, dataset.classes, dataset.example)
+
+
+def model_shapes(
+    spec: Model, width: int, depth: int, classes: int, example: jax.ShapeDtypeStruct
+) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """`parameter_shapes` of a model on examples of a shape and type."""
+    options = json.dumps(spec.options, sort_keys=True)
+    return _parameter_shapes(spec.name, options, width, depth, classes, example)
 
 
 @functools.lru_cache(maxsize=512)
