@@ -16,6 +16,7 @@ import numpy as np
 from sparse_search import build, trees
 from sparse_search.config import Config
 from sparse_search.data.dataset import Dataset
+from sparse_search.data.streamed import Streamed
 from sparse_search.results import Result
 from sparse_search.train import optimizer
 from sparse_search.train.inheritance import inherited
@@ -121,11 +122,10 @@ class Loaded:
     def __init__(self, config: Config, dataset: Dataset):
         """Puts a data set on the default device."""
         self.dataset = dataset
+        # Labels stay as small as they are: of a text, there are as many as inputs.
         self.examples = Examples(
-            jnp.asarray(np.concatenate([dataset.train_inputs, dataset.test_inputs])),
-            jnp.asarray(
-                np.concatenate([dataset.train_labels, dataset.test_labels]), jnp.int32
-            ),
+            _both(dataset.train_inputs, dataset.test_inputs),
+            _both(dataset.train_labels, dataset.test_labels),
         )
         self._on: dict[Any, Examples] = {}
         self._size = len(dataset.train_labels)
@@ -134,6 +134,7 @@ class Loaded:
             validation=config.data.validation,
             round_steps=config.sparsity.rewire_every,
             batch_size=config.batch_size,
+            official=dataset.validation,
         )
         self._parts = functools.lru_cache(jax.jit(order.parts))
         self._rows = jax.jit(lambda seed, step, train: train[order.rows(seed, step)])
@@ -143,8 +144,9 @@ class Loaded:
         return jnp.stack([self._parts(seed).validation for seed in seeds])
 
     def part(self, seeds: Sequence[int]) -> Int[Array, "lanes n"]:
-        """Of every example: 0 in training, 1 held out, 2 in the test set."""
+        """Of every example: 0 in training, 1 held out, 2 in the test set, 3 unused."""
         part = np.zeros((len(seeds), self.examples.labels.shape[0]), np.int32)
+        part[:, self._size - self.dataset.validation :] = 3
         part[:, self._size :] = 2
         for lane, seed in enumerate(seeds):
             part[lane, np.asarray(self._parts(seed).validation)] = 1
@@ -164,7 +166,24 @@ class Loaded:
             seed: self._rows(seed, step, self._parts(seed).train)
             for seed in sorted(set(seeds))
         }
-        return jnp.stack([made[seed] for seed in seeds])
+        rows = jnp.stack([made[seed] for seed in seeds])
+        if isinstance(self.examples.inputs, Streamed):
+            batches = np.asarray(rows).swapaxes(0, 1)
+            self.examples.inputs.announce(batches.reshape(len(batches), -1))
+        return rows
+
+    def check_read(self) -> None:
+        """Raise a `UserError` if an example could not be read while training."""
+        inputs = self.examples.inputs
+        if isinstance(inputs, Streamed) and inputs.problem is not None:
+            raise inputs.problem
+
+
+def _both(train: Any, test: Any) -> Any:
+    """The examples of training, then those of the test, on the default device."""
+    if isinstance(train, Streamed):
+        return train.and_then(test)
+    return jnp.asarray(np.concatenate([train, test]))
 
 
 class Group:

@@ -138,6 +138,7 @@ def run_chunk(
             )
             done += 1
             metrics = processes.fetch(metrics)
+            loaded.check_read()
             emitted = _round_records(config, chunk, done, metrics)
             spent = meter(spent, emitted)
             emit("round", *emitted)
@@ -155,6 +156,7 @@ def run_chunk(
         final, trained = processes.fetch(
             (final, state.train._replace(opt_state=None, saved=None))
         )
+        loaded.check_read()
         seconds = before + time.perf_counter() - began
         for lane, trial in enumerate(chunk.trials):
             result = _result(trained, lane)
@@ -230,8 +232,10 @@ def chance_level(labels: np.ndarray, examples: int) -> float:
     Args:
         labels: the share of the most frequent of them is what a constant answer gets.
         examples: that the accuracy was measured on; two standard errors are added.
+            (Of a text, every example has a label for each of its positions.)
     """
-    share = float(np.bincount(labels).max() / len(labels))
+    share = float(np.bincount(labels.ravel()).max() / labels.size)
+    examples *= math.prod(labels.shape[1:])
     return share + 2 * math.sqrt(share * (1 - share) / examples)
 
 

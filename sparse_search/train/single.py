@@ -36,8 +36,7 @@ _TOPOLOGY = (
 
 def load_dataset(config: Config) -> Dataset:
     """The data set of a config."""
-    load = build.factory("config.data.name", config.data.name, build.DATASETS)
-    return load(config.data_dir)
+    return build.dataset(config.data, config.data_dir)
 
 
 def from_search(folder: Path, trial: str) -> tuple[Config, Trial]:
