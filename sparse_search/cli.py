@@ -1,4 +1,4 @@
-"""The command line: train, search, report, compare, scaling, status.
+"""The command line: train, search, report, compare, scaling, status, export, calibrate.
 
 A user's mistake is one sentence on standard error and exit status 2, never a
 traceback. SIGINT and SIGTERM save and say how to go on (exit status 130 and 143).
@@ -28,6 +28,8 @@ _COMMANDS = {
     "compare": "curves of several workdirs in one table, plot and page",
     "scaling": "fit scaling laws of nnz, sparsity and data to a table of losses",
     "status": "what is done, running and failed, and how long the rest will take",
+    "export": "a trained network as files that other programs read",
+    "calibrate": "measure this CPU for the model of its speed",
 }
 
 
@@ -125,6 +127,21 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="use only the rows with these values; may be repeated",
     )
+    add["export"].add_argument(
+        "source", metavar="DIR[:TRIAL]", help="a workdir, and one of its trials"
+    )
+    add["export"].add_argument(
+        "--format",
+        required=True,
+        help="npz, safetensors, safetensors-2:4 or statistics",
+    )
+    for name, text in (
+        ("export", "a folder for npz, else a file; CSV or JSON for statistics"),
+        ("calibrate", "a JSON file, for report --hardware=FILE"),
+    ):
+        add[name].add_argument(
+            "--out", help=text, metavar="PATH", type=Path, required=True
+        )
     return parser
 
 
@@ -325,6 +342,13 @@ def _status(arguments: argparse.Namespace) -> None:
     print("\n".join((skipped if arguments.skipped else status)(arguments.workdir)))
 
 
+def _export(arguments: argparse.Namespace) -> None:
+    from sparse_search.export import export
+
+    trial = export(arguments.source, arguments.format, arguments.out)
+    print(f"Exported {trial}: {arguments.out}")
+
+
 def _go_on(stop: _Stop, arguments: Sequence[str], workdir: Path) -> int:
     number = stop.signal or signal.SIGINT
     again = shlex.join(["sparse-search", *arguments])
@@ -392,6 +416,8 @@ def _run(
         _compare(parsed)
     elif parsed.command == "scaling":
         _scaling(parsed)
+    elif parsed.command == "export":
+        _export(parsed)
     else:
         _status(parsed)
     return 0
