@@ -61,6 +61,21 @@ class Layer(NamedTuple):
         return 2 * self.size * self.uses + self.outputs
 
 
+class Network(NamedTuple):
+    """A network as costs see it.
+
+    Attributes:
+        layers: in forward order; sparsified kernels, and all that are multiplied with.
+        others: parameters outside of the layers: biases, norms, embeddings.
+        products: multiply-adds of one example that no weight takes part in, those of
+            attention.
+    """
+
+    layers: tuple[Layer, ...]
+    others: int
+    products: int
+
+
 def with_counts(layers: Iterable[Layer], counts: Mapping[str, int]) -> list[Layer]:
     """The layers with other numbers of weights; what is not named stays as it is.
 
