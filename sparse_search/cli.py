@@ -102,6 +102,14 @@ def _parser() -> argparse.ArgumentParser:
         "--skipped", action="store_true", help="what a search leaves out, and why"
     )
     add["report"].add_argument("--out", help="default: DIR/report", **folder)
+    add["report"].add_argument(
+        "--hardware",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="model time and energy on a machine: a100, h100, a100-2:4, a100-block32, "
+        "cpu, cambricon-x, cnvlutin, eie, scnn, …; may be repeated",
+    )
     add["compare"].add_argument(
         "workdirs", help="workdirs, or tables as CSV files", nargs="+", **folder
     )
@@ -293,8 +301,12 @@ def _report(arguments: argparse.Namespace) -> None:
     table, workdir, out = arguments.from_csv, arguments.workdir, arguments.out
     if (table is None) == (workdir is None):
         raise UserError("report takes a workdir, or --from-csv=FILE: one of them.")
+    machines = list(dict.fromkeys(arguments.hardware))
+    if machines and table is not None:
+        raise UserError("--hardware needs a workdir: a table does not tell the layers.")
     if table is None:
-        _tell(build_report(workdir, out, arguments.metric or "accuracy"))
+        metric = arguments.metric or "accuracy"
+        _tell(build_report(workdir, out, metric, machines))
     elif out is None:
         raise UserError("--from-csv=FILE takes --out=DIR, the folder to write to.")
     else:
@@ -347,6 +359,22 @@ def _export(arguments: argparse.Namespace) -> None:
 
     trial = export(arguments.source, arguments.format, arguments.out)
     print(f"Exported {trial}: {arguments.out}")
+
+
+def _calibrate(arguments: argparse.Namespace) -> None:
+    from sparse_search.train import environment
+
+    environment.prepare()
+    from sparse_search.costs.hardware.calibrate import calibrate
+
+    found = calibrate(arguments.out)
+    forward, backward = found.forward.multiply_add, found.backward.multiply_add
+    print(
+        f"{found.machine}: {found.flops / 1e9:.0f} GFLOP/s, "
+        f"{found.bandwidth / 1e9:.0f} GB/s; a weight and example take "
+        f"{1e12 * forward:.0f} ps forward, {1e12 * backward:.0f} ps backward."
+    )
+    print(f"For sparse-search report DIR --hardware={arguments.out}")
 
 
 def _go_on(stop: _Stop, arguments: Sequence[str], workdir: Path) -> int:
@@ -418,6 +446,8 @@ def _run(
         _scaling(parsed)
     elif parsed.command == "export":
         _export(parsed)
+    elif parsed.command == "calibrate":
+        _calibrate(parsed)
     else:
         _status(parsed)
     return 0

@@ -36,7 +36,8 @@ names < report
 analysis < standing < progress < status < cli
 train < status
 train < notebook < export < cli
-costs < export
+sparse < costs < export
+costs < report
 names < export
 search < testing
 train < transform
@@ -177,6 +178,7 @@ JAX_FREE = [
 ]
 JAX_FREE += ["sparse_search", "sparse_search.cli", "sparse_search.config"]
 JAX_FREE += ["sparse_search.notebook", "sparse_search.progress"]
+JAX_FREE += ["sparse_search.costs.hardware"]
 JAX_FREE += ["sparse_search.status", "sparse_search.standing"]
 
 

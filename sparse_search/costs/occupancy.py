@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 
 
 def matrix(mask: Any) -> Any:
@@ -37,7 +37,7 @@ def blocks(mask: Any, side: int) -> int:
 def at_most_two_of_four(mask: Any) -> bool:
     """Whether no four inputs of an output, from the first on, store more than two."""
     entries = matrix(mask)
-    if isinstance(entries, csr_array):
+    if issparse(entries):
         at: Any = entries.tocoo()
         rows, columns = at.coords
         group = rows.astype(np.int64) // 4 * at.shape[1] + columns
