@@ -81,9 +81,11 @@ def front(cost: np.ndarray, gain: np.ndarray) -> np.ndarray:
 
 
 def fronts(
-    rows: Iterable[Mapping[str, Any]], metric: str = "accuracy"
+    rows: Iterable[Mapping[str, Any]],
+    metric: str = "accuracy",
+    costs: Iterable[str] = COSTS,
 ) -> dict[str, list[Point]]:
-    """All points against each of `COSTS`, by rising cost, with the members of fronts.
+    """All points against each cost, by rising cost, with the members of fronts.
 
     Points of which a trial diverged, failed or collapsed are no members: what trains
     only sometimes is not chosen for its lucky seeds. A cost that no record has is left
@@ -92,19 +94,21 @@ def fronts(
     Args:
         rows: a row a trial, with the keys of `records.COLUMNS`.
         metric: one of `table.METRICS`.
+        costs: the columns with costs.
 
     Raises:
         UserError: an unknown metric, or a row without nnz, structure or seed.
     """
     rows = list(rows)
-    trials = read_trials(rows, metric)
+    costs = list(costs)
+    trials = read_trials(rows, metric, [cost for cost in costs if cost not in COSTS])
     lost = {
         (row["structure"], str(row.get("point")))
         for row in rows
         if row.get("status") in ("diverged", "failed") and not row.get("parent")
     }
     found = {}
-    for cost in COSTS:
+    for cost in costs:
         points = [
             # Means of equal costs over different seeds differ in their last digits.
             (family, p, float(f"{amount:.10g}"))

@@ -55,7 +55,7 @@ class Points:
     nnz: np.ndarray  # (P,) its own, exact
     density: np.ndarray  # (P,)
     shapes: list[tuple[Any, Any]]  # width and depth
-    costs: dict[str, np.ndarray]  # (P, K) log2 of `OTHER_COSTS`, inference_flops
+    costs: dict[str, np.ndarray]  # (P, K) log2 of `OTHER_COSTS`, inference_flops, …
     valid: np.ndarray  # (P, K) more is better
     test: np.ndarray  # (P, K) the metric as it is
     collapsed: np.ndarray  # (P, K) bool
@@ -133,7 +133,11 @@ def _index_of(budgets: np.ndarray, nnz: float) -> int:
 
 
 def _points(
-    rows: Sequence[Mapping], budgets: np.ndarray, seeds: list[int], metric: str
+    rows: Sequence[Mapping],
+    budgets: np.ndarray,
+    seeds: list[int],
+    metric: str,
+    more: Sequence[str],
 ) -> Points:
     groups: dict[tuple, list[Mapping]] = defaultdict(list)
     for row in rows:
@@ -145,7 +149,7 @@ def _points(
     shape = (len(groups), len(seeds))
     valid, test = np.full(shape, np.nan), np.full(shape, np.nan)
     collapsed = np.zeros(shape, bool)
-    costs = {cost: np.full(shape, np.nan) for cost in _READ_COSTS}
+    costs = {cost: np.full(shape, np.nan) for cost in (*_READ_COSTS, *more)}
     for p, group in enumerate(groups.values()):
         for row in group:
             k = column[row["seed"]]
@@ -171,13 +175,16 @@ def _points(
     )
 
 
-def read_trials(rows: Iterable[Mapping[str, Any]], metric: str) -> Trials:
+def read_trials(
+    rows: Iterable[Mapping[str, Any]], metric: str, more: Sequence[str] = ()
+) -> Trials:
     """Sorts the rows of a table into points and budgets.
 
     Args:
         rows: a row a trial, with the keys of `records.COLUMNS`; those that have a
             parent are left out.
         metric: one of `METRICS`: compared on test, chosen on validation.
+        more: columns with costs, besides those that all records have.
 
     Raises:
         UserError: an unknown metric, or a row without nnz, structure or seed.
@@ -204,8 +211,8 @@ def read_trials(rows: Iterable[Mapping[str, Any]], metric: str) -> Trials:
         index = nearest(nnz, row["nnz"])
         if index is not None and not _usable(row, metric):
             excluded[index][row["structure"]] += 1
-    sparse_points = _points(sparse, nnz, seeds, metric)
-    dense_points = _points(dense, dense_nnz, seeds, metric)
+    sparse_points = _points(sparse, nnz, seeds, metric, more)
+    dense_points = _points(dense, dense_nnz, seeds, metric, more)
     chosen_on = "validation"
     if not any(math.isfinite(number(row, f"valid_{metric}")) for row in usable):
         # Somebody else's table: cross-fitting over seeds still keeps choices honest.

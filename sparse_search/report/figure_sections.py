@@ -63,21 +63,26 @@ def pareto_section(
         caption + downloads("pareto", "csv"),
         column=len(fronts) == 1,
     )
-    return Section("Pareto fronts", body + _members_table(fronts, scale))
+    return Section("Pareto fronts", body + members_table(fronts, scale))
 
 
-def _members_table(fronts: Mapping[str, Sequence[Point]], scale: Scale) -> str:
+def members_table(
+    fronts: Mapping[str, Sequence[Point]],
+    scale: Scale,
+    words: Mapping[str, str] = COSTS,
+) -> str:
+    """The members of all fronts (HTML), each cost in its own words."""
     rows = []
     for cost, points in fronts.items():
         for place, p in enumerate(point for point in points if point.member):
             ends = {"value": p.mean, "low": p.low, "high": p.high}
             rows.append(
                 [
-                    COSTS[cost] if place == 0 else "",
+                    words[cost] if place == 0 else "",
                     html.escape(p.structure),
                     html.escape(p.name),
                     f"{p.nnz:,}",
-                    f"{p.cost:,.0f}",
+                    f"{p.cost:,.0f}" if p.cost >= 1000 else f"{p.cost:.4g}",
                     estimate(ends, scale.times),
                     str(p.seeds),
                 ]

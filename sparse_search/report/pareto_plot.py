@@ -27,7 +27,10 @@ def has_fronts(fronts: Mapping[str, Sequence[Point]]) -> bool:
 
 
 def draw_pareto(
-    fronts: Mapping[str, Sequence[Point]], task: str, scale: Scale
+    fronts: Mapping[str, Sequence[Point]],
+    task: str,
+    scale: Scale,
+    words: Mapping[str, str] = COSTS,
 ) -> "Figure":
     """A panel a cost; sparse points by method, small dense in black.
 
@@ -35,6 +38,7 @@ def draw_pareto(
         fronts: what `pareto.fronts` gives.
         task: what was trained on.
         scale: of the metric.
+        words: for every cost.
     """
     every = [p for points in fronts.values() for p in points]
     looks = _looks(every)
@@ -57,7 +61,7 @@ def draw_pareto(
         ticks = ticks if len(ticks) < 7 else style.thinned(ticks, 5)
         axes.set_xticks(ticks, [style.number(tick) for tick in ticks])
         axes.minorticks_off()
-        axes.set_xlabel(COSTS[cost])
+        axes.set_xlabel(words[cost])
     for axes in grid.flat[len(fronts) :]:
         axes.set_axis_off()
     for axes in grid[:, 0]:
