@@ -106,11 +106,7 @@ def _classify(
     summaries = summarise(cells)
     found = [effects(s) for s in summaries]
     significant = classes.significant_structures(summaries)
-    named = [
-        classes.classify(effect, s.seed_sd, bool(matters))
-        for effect, s, matters in zip(found, summaries, significant, strict=True)
-    ]
-    return summaries, found, significant, named
+    return summaries, found, significant, classes.classify_all(found, summaries)
 
 
 def _map(cells: Cells, trials: Trials, curve: DenseCurve | None) -> dict[str, Any]:
@@ -118,7 +114,7 @@ def _map(cells: Cells, trials: Trials, curve: DenseCurve | None) -> dict[str, An
     summaries, found, significant, named = _classify(cells)
     scaled = other_scale(cells, trials.metric)
     elsewhere = [None] * len(named) if scaled is None else _classify(scaled)[-1]
-    reasons = fragile_because(cells, trials.metric, curve, found, significant, named)
+    reasons = fragile_because(cells, trials.metric, curve, found, summaries, named)
     budgets = []
     for b, (s, effect) in enumerate(zip(summaries, found, strict=True)):
         undetermined = named[b] == classes.UNDETERMINED
@@ -156,7 +152,8 @@ def _counts(trials: Trials, nnz: float, structures: set[str]) -> dict[str, int]:
 
 def _intervals(effect: Effects) -> dict[str, dict[str, float]]:
     names = ("weight_effect", "structure_sd", "dominance")
-    return {name: Interval(*e)._asdict() for name, e in zip(names, effect, strict=True)}
+    pairs = zip(names, effect[: len(names)], strict=True)
+    return {name: Interval(*one)._asdict() for name, one in pairs}
 
 
 def _plain(value: Any) -> Any:
