@@ -22,7 +22,7 @@ from sparse_search.data.dataset import Dataset
 from sparse_search.errors import UserError
 from sparse_search.masks import allocations, patterns
 from sparse_search.records import SMALL_DENSE
-from sparse_search.train import optimizer
+from sparse_search.train import optimizer, starting
 from sparse_search.train.methods import (
     check_options,
     check_rewires,
@@ -244,6 +244,10 @@ def make_trial(
         given = json.dumps(config.sparsity.layer_nnz)
         counts = _allocate(allocation, all_shapes, budget, given)
         counts = patterns.reach(algorithm.pattern, shapes, counts)
+    if config.init_from:
+        starting.check(
+            config.init_from, all_shapes, tuple(counts.items()), method, algorithm
+        )
     parts = [f"w{width} d{depth}"]
     parts += [] if dense else [allocation, "" if pattern in _OF_ANY else pattern]
     layout = " ".join(filter(None, parts))
