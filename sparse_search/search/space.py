@@ -193,20 +193,24 @@ def _small_dense(
             )
             yield Skipped(named, reason)
             continue
-        trial = make_trial(
-            config,
-            dataset,
-            algorithm,
-            method="dense",
-            width=width,
-            depth=depth,
-            allocation="",
-            pattern="dense",
-            learning_rate=0.0,
-            seed=0,
-            budget=budget,
-            structure=SMALL_DENSE,
-        )
+        try:
+            trial = make_trial(
+                config,
+                dataset,
+                algorithm,
+                method="dense",
+                width=width,
+                depth=depth,
+                allocation="",
+                pattern="dense",
+                learning_rate=0.0,
+                seed=0,
+                budget=budget,
+                structure=SMALL_DENSE,
+            )
+        except Impossible as error:
+            yield Skipped(named, str(error))
+            continue
         if reason := above(trial):
             yield Skipped(named, reason)
             continue

@@ -27,7 +27,7 @@ from sparse_search.data.streamed import Streamed
 from sparse_search.errors import UserError
 from sparse_search.masks import allocations, patterns
 from sparse_search.records import SMALL_DENSE
-from sparse_search.train import optimizer
+from sparse_search.train import optimizer, starting
 from sparse_search.train.methods import (
     check_options,
     check_rewires,
@@ -306,6 +306,10 @@ def make_trial(
         given = json.dumps(config.sparsity.layer_nnz)
         counts = _allocate(allocation, all_shapes, budget, given)
         counts = patterns.reach(algorithm.pattern, shapes, counts)
+    if config.init_from:
+        starting.check(
+            config.init_from, all_shapes, tuple(counts.items()), method, algorithm
+        )
     layers = network(config, dataset, width, depth)
     uses = {layer.name: layer.uses for layer in layers.layers}
     parts = [f"w{width} d{depth}"]
