@@ -14,7 +14,8 @@ class Builder:
 
     def __init__(self, shape: Shape, multiplier: float = 1.0):
         """Before the first layer; see `families` for the multiplier."""
-        self.shape, self.multiplier = shape, multiplier
+        self.shape: Shape = shape
+        self.multiplier = multiplier
         self.layers: list[Layer] = []
         self.others = self.products = 0
 
@@ -84,9 +85,9 @@ class Builder:
         """The mean over all places."""
         self.shape = self.shape[-1:]
 
-    def made(self) -> Network:
+    def made(self, *, is_chain: bool = False) -> Network:
         """What was collected."""
-        return Network(tuple(self.layers), self.others, self.products)
+        return Network(tuple(self.layers), self.others, self.products, is_chain)
 
 
 def images(shape: Shape, multiplier: float) -> Builder:
@@ -121,4 +122,4 @@ def perceptron(net: Builder, hidden: tuple[int, ...], classes: int) -> Network:
     net.flatten()
     for number, outputs in enumerate((*hidden, classes)):
         net.dense(f"Dense_{number}", outputs)
-    return net.made()
+    return net.made(is_chain=True)

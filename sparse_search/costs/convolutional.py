@@ -70,7 +70,7 @@ def mobilenet_v1(
         net.norm()
     net.mean()
     net.dense("head", classes)
-    return net.made()
+    return net.made(is_chain=True)
 
 
 def resnet(

@@ -69,11 +69,13 @@ class Network(NamedTuple):
         others: parameters outside of the layers: biases, norms, embeddings.
         products: multiply-adds of one example that no weight takes part in, those of
             attention.
+        is_chain: whether every layer sees the one before it and nothing else.
     """
 
     layers: tuple[Layer, ...]
     others: int
     products: int
+    is_chain: bool = False
 
 
 def with_counts(layers: Iterable[Layer], counts: Mapping[str, int]) -> list[Layer]:

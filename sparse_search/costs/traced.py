@@ -19,30 +19,6 @@ from sparse_search.costs.layers import Layer, Network
 from sparse_search.masks.allocations import is_sparse
 
 
-class Traced(NamedTuple):
-    """What a forward pass does.
-
-    Attributes:
-        network: its layers and what else costs.
-        sources: of every layer that is multiplied with, the layers whose outputs reach
-            it by no other; none where it sees the input.
-    """
-
-    network: Network
-    sources: dict[str, frozenset[str]]
-
-    @property
-    def is_chain(self) -> bool:
-        """Whether every layer sees the one before it and nothing else."""
-        before: frozenset[str] = frozenset()
-        order = [layer for layer in self.network.layers if layer.uses]
-        for layer in order:
-            if self.sources[layer.name] != before:
-                return False
-            before = frozenset([layer.name])
-        return bool(order) and not self.network.products
-
-
 class _Value(NamedTuple):
     """Where a number comes from: the example, a parameter, or neither."""
 
@@ -56,6 +32,7 @@ class _Work:
 
     def __init__(self) -> None:
         self.layers: dict[str, list[int]] = {}
+        # Of every layer, those whose outputs reach it by no other.
         self.sources: dict[str, frozenset[str]] = {}
         self.products = 0
 
@@ -74,8 +51,8 @@ class _Work:
 
 def trace(
     forward: Callable[[Any, Any, Any], Any], params: Any, constants: Any, example: Any
-) -> Traced:
-    """Follow a forward pass; nothing is computed.
+) -> Network:
+    """The layers of a forward pass; nothing is computed.
 
     Args:
         forward: `(params, constants, inputs) -> outputs`.
@@ -101,7 +78,16 @@ def trace(
         sparse = is_sparse(name, shape)
         layers.append(Layer(name, shape, uses, sizes[name], sparse, inputs, outputs))
     others = sum(sizes.values()) - sum(layer.size for layer in layers)
-    return Traced(Network(tuple(layers), others, work.products), work.sources)
+    return Network(tuple(layers), others, work.products, _is_chain(layers, work))
+
+
+def _is_chain(layers: Sequence[Layer], work: "_Work") -> bool:
+    before: frozenset[str] = frozenset()
+    for layer in layers:
+        if work.sources.get(layer.name) != before:
+            return False
+        before = frozenset([layer.name])
+    return bool(layers) and not work.products
 
 
 def _walk(

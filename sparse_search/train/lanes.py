@@ -30,7 +30,7 @@ from sparse_search.train.rounds import (
     make_train,
 )
 from sparse_search.train.sharding import Placement
-from sparse_search.train.trials import Trial, maker_of, updates
+from sparse_search.train.trials import Trial, maker_of, network, updates
 from sparse_search.types import Array, Int
 
 
@@ -82,6 +82,7 @@ def make_spec(config: Config, trial: Trial, dataset: Dataset) -> Spec:
         rooms=trial.rooms,
         precision=config.precision,
         augment=config.data.augment,
+        is_chain=network(config, dataset, trial.width, trial.depth).is_chain,
     )
 
 
