@@ -111,6 +111,13 @@ def _parser() -> argparse.ArgumentParser:
         help="model time and energy on a machine: a100, h100, a100-2:4, a100-block32, "
         "cpu, cambricon-x, cnvlutin, eie, scnn, …; may be repeated",
     )
+    add["report"].add_argument(
+        "--activations",
+        metavar="PART",
+        type=float,
+        default=1.0,
+        help="for --hardware: the part of a layer's inputs that are not zero",
+    )
     add["compare"].add_argument(
         "workdirs", help="workdirs, or tables as CSV files", nargs="+", **folder
     )
@@ -334,11 +341,14 @@ def _report(arguments: argparse.Namespace) -> None:
     if (table is None) == (workdir is None):
         raise UserError("report takes a workdir, or --from-csv=FILE: one of them.")
     machines = list(dict.fromkeys(arguments.hardware))
+    activations = arguments.activations
     if machines and table is not None:
         raise UserError("--hardware needs a workdir: a table does not tell the layers.")
+    if activations != 1 and not machines:
+        raise UserError("--activations goes with --hardware=NAME only.")
     if table is None:
         metric = arguments.metric or "accuracy"
-        _tell(build_report(workdir, out, metric, machines))
+        _tell(build_report(workdir, out, metric, machines, activations))
     elif out is None:
         raise UserError("--from-csv=FILE takes --out=DIR, the folder to write to.")
     else:
