@@ -47,7 +47,8 @@ def pareto_section(
         f"Test {scale.metric} against each cost that the records have: a point is one "
         "configuration, its mean over seeds. Large ones, joined, are the front: no "
         f"other is as good on {chosen_on} (mean over seeds) at less cost, or better at "
-        "the same. With 95 % intervals over seeds, of the configuration as chosen. "
+        "the same. Its 95 % interval is of the choice: for each seed, what costs no "
+        "more and is best on the other seeds. "
         "Hollow points had runs that collapsed, diverged or failed: they are on no "
         "front, and may lie off the axis. "
         f"{scale.spacing} "
@@ -70,7 +71,7 @@ def _members_table(fronts: Mapping[str, Sequence[Point]], scale: Scale) -> str:
     rows = []
     for cost, points in fronts.items():
         for place, p in enumerate(point for point in points if point.member):
-            ends = {"value": p.mean, "low": p.low, "high": p.high}
+            ends = {"value": p.reached, "low": p.low, "high": p.high}
             rows.append(
                 [
                     COSTS[cost] if place == 0 else "",
@@ -78,12 +79,14 @@ def _members_table(fronts: Mapping[str, Sequence[Point]], scale: Scale) -> str:
                     html.escape(p.name),
                     f"{p.nnz:,}",
                     f"{p.cost:,.0f}",
+                    f"{scale.times * p.mean:.4g}",
                     estimate(ends, scale.times),
-                    str(p.seeds),
+                    f"{p.kept} of {p.seeds}",
                 ]
             )
     return table(
-        ("cost", "structure", "point", "nnz", "its cost", scale.axis, "seeds"),
+        ("cost", "structure", "point", "nnz", "its cost", scale.axis)
+        + ("its choice, repeated over seeds", "chosen for so many seeds"),
         rows,
         text=3,
     )
