@@ -56,7 +56,11 @@ def region_map(
     Raises:
         UserError: an unknown metric, or a row without nnz, structure or seed.
     """
-    trials = read_trials(rows, metric)
+    return map_of(read_trials(rows, metric), task)
+
+
+def map_of(trials: Trials, task: str = "") -> dict[str, Any]:
+    """The region map of trials that are read already; see `region_map`."""
     level = at_budgets(trials)
     cells = sparse_cells(level)
     curve = dense_curve(trials)  # each network at its own nnz
@@ -68,7 +72,7 @@ def region_map(
     at_costs = at_equal_costs(trials, summaries)
     result = {
         "task": task,
-        "metric": f"test_{metric}",
+        "metric": f"test_{trials.metric}",
         **_map(cells, trials, curve),
         "by_method": {
             method: _map(cells.of_method(method), trials, curve)
@@ -76,7 +80,7 @@ def region_map(
         },
         "large_sparse_vs_small_dense": against_dense,
         "at_equal_cost": at_costs,
-        "disagreements": disagreements(against_dense, at_costs, metric),
+        "disagreements": disagreements(against_dense, at_costs, trials.metric),
         "population": population(level, cells, summaries),
         "without_collapsed": without,
         "chosen_on": trials.chosen_on,
