@@ -184,8 +184,8 @@ class Space:
         learning_rates: the best on validation is taken at every point.
         seeds: a seed shares data split and data order across all structures.
         small_dense: the reference family.
-        max_train_flops: of a whole training, multiply-adds with weights counted as 2;
-            methods whose number of weights changes count as dense.
+        max_train_flops: of a whole training, counted as `sparse-search cost` does; a
+            method of your own whose number of weights changes counts as dense.
         max_inference_flops: of one example.
         max_bytes: of the parameters, masks or indices, and optimizer state of a trial;
             networks that may be compressed, where a measurement decides, as masked.

@@ -155,7 +155,7 @@ def sparsify(
 
         def exchange(grads: Params, state: SparsifyState, params: Params) -> Any:
             old = step.TrainState(
-                params, state.opt_state, state.sparse, state.step, state.saved
+                params, state.opt_state, state.sparse, state.step, saved=state.saved
             )
             key = subkey(subkey(jax.random.key(state.seed), 1), state.step)
             new, _ = step.rewire(key, old, grads, made, inner)

@@ -80,7 +80,7 @@ def test_specs_are_frozen():
             {"space": {"small_dense": {"depht": 1}}},
             r"small_dense.depht .* mean 'depths'",
         ),
-        ({"model": {"zzz": 5}}, r"config.model has name, width, depth\.$"),
+        ({"model": {"zzz": 5}}, r"config.model has name, width, depth, options\.$"),
         ({"model": 5}, r"config.model is a group of fields, not 5"),
     ],
 )
@@ -355,9 +355,12 @@ def test_the_last_override_counts(plain):
     [
         ("stpes=3", "config.stpes is not a field; config has data, data_dir, model, "),
         ("stpes=3", "Did you mean 'steps'?"),
-        ("model.widht=3", "config.model has name, width, depth. Did you mean 'width'?"),
+        (
+            "model.widht=3",
+            "config.model has name, width, depth, options. Did you mean 'width'?",
+        ),
         ("model.width.x=3", "config.model.width.x is not a field."),
-        ("model=3", "config.model is a group of fields (name, width, depth)"),
+        ("model=3", "config.model is a group of fields (name, width, depth, options)"),
         ("optimizer.options=3", "config.optimizer.options is a group of fields"),
         ("steps", "--config.steps needs a value: --config.steps=VALUE."),
         ("steps=many", "steps is of type int, as in --config.steps=2000."),

@@ -1,77 +1,122 @@
-"""Floating-point operations of training and inference, from numbers of weights.
+"""Floating-point operations of inference and training, from numbers of weights.
 
-Convention, that of Evci et al. 2020 (RigL, arXiv:1911.11134, appendix H): a
-multiply-add is 2 FLOPs, and only the products with weights are counted. Biases,
-activations, the loss, the optimizer and the selection of a rewire are left out. The
-backward pass costs twice the forward pass, as if the gradient with respect to the
-network's input were made too. Costs are those of a machine that skips zeros. All
-numbers are Python integers, so they are exact at any size.
+`costs.layers` says what is counted in a forward pass; f(n) is what it takes of one
+example with n weights in its layers. Training is counted as in Evci et al. 2020 (RigL,
+arXiv:1911.11134, appendix H): the backward pass takes as much for the gradient with
+respect to the layers' inputs (as if that of the network's input were made too), and
+f(m) for the gradient with respect to m weights, which may be more than those that the
+forward pass uses. So a step takes 3 f(n); one that feeds a rewire of RigL takes
+2 f(n) + f(dense), and every step of SNFS.
 """
 
 import operator
-from collections.abc import Sequence
-from typing import Literal, get_args
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
 
-from sparse_search.errors import one_of
+from sparse_search.costs.layers import Layer, Network
+from sparse_search.names import natural
 
-# How a method grows connections, and so what a rewire computes: nothing more (dense
-# and static networks, "none"; SET, "random") or a dense weight gradient (RigL; SNFS
-# at every step, "momentum").
+# What of the weights that do not exist a method needs the gradient of: nothing (dense
+# and static networks, "none"; SET, "random"), all before a rewire (RigL), or all at
+# every step (SNFS, "momentum").
 Growth = Literal["none", "random", "gradient", "momentum"]
 
 
-def inference_flops(nnz_per_layer: Sequence[int]) -> int:
+class Work(NamedTuple):
+    """What counts of a network whose numbers of weights are not settled.
+
+    Attributes:
+        sizes: all weights of every sparse layer.
+        uses: multiply-adds of every weight of these layers for one example.
+        base: FLOPs of the forward pass that do not depend on their nnz: outputs,
+            dense layers, products without weights.
+    """
+
+    sizes: tuple[int, ...]
+    uses: tuple[int, ...]
+    base: int
+
+    def forward(self, nnz: Sequence[int]) -> int:
+        """FLOPs of the forward pass of one example, by the nnz of sparse layers.
+
+        Raises:
+            ValueError: a layer has more weights than its size.
+        """
+        total = 0
+        for n, size, uses in zip(nnz, self.sizes, self.uses, strict=True):
+            n = operator.index(n)
+            if not 0 <= n <= size:
+                raise ValueError(f"A layer of size {size} cannot hold {n} weights.")
+            total += 2 * n * int(uses)
+        return self.base + total
+
+    def most(self, nnz: int) -> tuple[int, ...]:
+        """The division of so many weights among the layers that takes most FLOPs."""
+        given = [0] * len(self.sizes)
+        for layer in sorted(range(len(given)), key=lambda i: -self.uses[i]):
+            given[layer] = min(nnz, self.sizes[layer])
+            nnz -= given[layer]
+        return tuple(given)
+
+
+class Phase(NamedTuple):
+    """Steps that are trained with the same numbers of weights.
+
+    Attributes:
+        steps: gradients.
+        forward: the nnz of every sparse layer, as the forward pass sees it.
+        gradient: how many weights of every sparse layer get a gradient.
+    """
+
+    steps: int
+    forward: tuple[int, ...]
+    gradient: tuple[int, ...]
+
+
+def work_of(network: Network) -> Work:
+    """What counts of a network; its sparse layers in the order of their names."""
+    sparse = _sparse(network)
+    base = 2 * network.products + sum(layer.outputs for layer in network.layers)
+    base += sum(2 * k.nnz * k.uses for k in network.layers if not k.sparse)
+    return Work(tuple(k.size for k in sparse), tuple(k.uses for k in sparse), base)
+
+
+def counts_of(network: Network) -> tuple[int, ...]:
+    """The nnz of the sparse layers, in the same order."""
+    return tuple(layer.nnz for layer in _sparse(network))
+
+
+def _sparse(network: Network) -> list[Layer]:
+    found = (layer for layer in network.layers if layer.sparse)
+    return sorted(found, key=lambda layer: natural(layer.name))
+
+
+def inference_flops(layers: Iterable[Layer], products: int = 0) -> int:
     """FLOPs of the forward pass of one example.
 
     Args:
-        nnz_per_layer: active weights of every fully connected layer, its size for a
-            dense one.
+        layers: with the numbers of weights that exist.
+        products: multiply-adds that no weight takes part in.
     """
-    return 2 * sum(map(operator.index, nnz_per_layer))
+    return sum(layer.flops for layer in layers) + 2 * products
 
 
-def train_flops(
-    growth: Growth,
-    nnz_per_layer: Sequence[int],
-    sizes_per_layer: Sequence[int],
-    *,
-    steps: int,
-    rewires: int,
-    batch_size: int,
-) -> int:
-    """FLOPs of a whole training run with a constant number of weights.
+def dense_inference_flops(layers: Iterable[Layer], products: int = 0) -> int:
+    """The same, were all weights there."""
+    return sum(layer.dense_flops for layer in layers) + 2 * products
 
-    Each step costs three forward passes: forward, gradient with respect to the
-    layers' inputs, gradient with respect to the weights. Where growth follows the
-    gradient, the weight gradient of the step that feeds a rewire is dense, and costs
-    2 · size for every layer and example in place of 2 · nnz; where it follows a
-    running mean of gradients, every step's is dense.
+
+def train_flops(work: Work, phases: Iterable[Phase], batch_size: int = 1) -> int:
+    """FLOPs of a training.
 
     Args:
-        growth: what a rewire needs.
-        nnz_per_layer: active weights of every layer.
-        sizes_per_layer: all weights of every layer, fan-in times fan-out.
-        steps: gradient evaluations, those that feed a rewire among them.
-        rewires: how many of the steps feed a rewire.
+        work: what counts of the network.
+        phases: all steps.
         batch_size: examples in a step.
-
-    Raises:
-        UserError: `growth` is not known.
-        ValueError: there are more rewires than steps, or a layer has more weights
-            than its size.
     """
-    if growth not in get_args(Growth):
-        raise one_of("growth", growth, get_args(Growth))
-    steps, rewires, batch_size = map(operator.index, (steps, rewires, batch_size))
-    if not 0 <= rewires <= steps:
-        raise ValueError(f"{steps} steps cannot hold {rewires} rewires.")
-    if any(n > s for n, s in zip(nnz_per_layer, sizes_per_layer, strict=True)):
-        raise ValueError(
-            f"Layers of sizes {list(sizes_per_layer)} cannot hold "
-            f"{list(nnz_per_layer)} weights."
-        )
-    forward = inference_flops(nnz_per_layer)
-    flops = 3 * forward * steps
-    dense = {"gradient": rewires, "momentum": steps}.get(growth, 0)
-    flops += (inference_flops(sizes_per_layer) - forward) * dense
-    return flops * batch_size
+    total = 0
+    for phase in phases:
+        forward = work.forward(phase.forward)
+        gradient = work.forward(phase.gradient)
+        total += operator.index(phase.steps) * (2 * forward + gradient)
+    return operator.index(batch_size) * total

@@ -58,4 +58,4 @@ def lenet_300_100(width: int, depth: int, classes: int) -> MLP:
     """
     if depth != 2:
         raise ValueError("lenet_300_100 has two hidden layers: set model.depth=2.")
-    return MLP((width, round(width / 3)), classes)
+    return MLP((width, max(round(width / 3), 1)), classes)

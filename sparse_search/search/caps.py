@@ -1,6 +1,6 @@
 """What a trial of a space may cost at most, and what to say of one that costs more."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from sparse_search.algorithms.base import SparseAlgorithm
 from sparse_search.config import Config
@@ -13,18 +13,23 @@ def caps(config: Config, dataset: Dataset) -> Callable[[Trial], str | None]:
     """A function of a trial that tells why it costs too much, or None.
 
     Trials that differ by seed or learning rate alone cost the same. What is not known
-    before training counts as the most it can be: methods whose number of weights
-    changes as dense, and as masked the layers of which a measurement decides whether
-    they are compressed (`config.representation="auto"`).
+    before training counts as the most it can be: a user's method whose number of
+    weights changes as dense, and as masked the layers of which a measurement decides
+    whether they are compressed (`config.representation="auto"`).
     """
     algorithms: dict[tuple[str, str, str], SparseAlgorithm] = {}
+    trained: dict[tuple[Hashable, ...], int] = {}
     stored: dict[str, int] = {}
 
     def train_flops(trial: Trial) -> int:
         kind = trial.method, trial.pattern, trial.scope
         if kind not in algorithms:
             algorithms[kind] = algorithm_of(config, trial)
-        return costs.most_train_flops(config, trial, algorithms[kind])
+        same = *kind, trial.counts, trial.sizes, trial.uses, trial.base_flops
+        if same not in trained:
+            most = costs.most_train_flops(config, trial, algorithms[kind])
+            trained[same] = most
+        return trained[same]
 
     def state_bytes(trial: Trial) -> int:
         # Of one compile key, all carry the same.

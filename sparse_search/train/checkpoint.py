@@ -8,6 +8,7 @@ saved.
 import errno
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,11 +28,13 @@ class Saved(NamedTuple):
         rounds: how many rounds are done.
         seconds: how long they took.
         names: the trial of every lane.
+        flops: what every trial took so far; empty where it is not added up.
     """
 
     rounds: int
     seconds: float
     names: list[str]
+    flops: Sequence[int] = ()
 
 
 class Checkpoints:

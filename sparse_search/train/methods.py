@@ -11,6 +11,7 @@ from sparse_search.algorithms import schedules
 from sparse_search.algorithms.base import SparseAlgorithm, no_rewire
 from sparse_search.config import Config
 from sparse_search.costs import flops
+from sparse_search.costs.trajectories import Schedule
 from sparse_search.errors import Impossible, UserError, nearest
 from sparse_search.train.rounds import rewire_is_due
 from sparse_search.types import Scalar
@@ -146,14 +147,19 @@ def growth(algorithm: SparseAlgorithm) -> flops.Growth:
     return kinds[algorithm.dense_gradient]
 
 
-def rewires(config: Config, algorithm: SparseAlgorithm) -> int:
-    """How many rounds end in a rewire, which takes the place of a weight update."""
-    if growth(algorithm) == "none":
-        return 0
+def schedule(config: Config, algorithm: SparseAlgorithm) -> Schedule:
+    """When an algorithm rewires."""
     every, until = config.sparsity.rewire_every, rewire_until(config)
     last: Any = np.arange(every, config.steps + 1, every) - 1
     due = rewire_is_due(last, every, until, config.sparsity.interval_growth)
-    return int(np.sum(due))
+    if growth(algorithm) == "none":
+        due = np.zeros_like(last, bool)
+    return Schedule(every, until, tuple(np.asarray(due).tolist()))
+
+
+def rewires(config: Config, algorithm: SparseAlgorithm) -> int:
+    """How many rounds end in a rewire, which takes the place of a weight update."""
+    return sum(schedule(config, algorithm).due)
 
 
 def check_rewires(config: Config, method: str, made: SparseAlgorithm) -> None:

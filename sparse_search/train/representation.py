@@ -106,6 +106,8 @@ def faster_layers(config: Config, dataset: Dataset, trial: Trial) -> tuple[str, 
 
 
 def _reason_against(config: Config, trial: Trial) -> str | None:
+    if config.init_from:
+        return "a network that begins with a checkpoint (config.init_from) is masked"
     reason = reason_against(algorithm_of(config, trial))
     if reason:
         return f"the method {trial.method!r} {reason}"

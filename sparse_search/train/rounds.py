@@ -140,6 +140,7 @@ class Spec:
         rooms: the layers that are compressed, and the weights that each has room for.
         precision: that layers compute with; one of `network.PRECISIONS`.
         augment: what is done to the images of a batch, from `data.augment`.
+        is_chain: whether every layer sees the one before it and nothing else.
     """
 
     model: Any
@@ -151,6 +152,7 @@ class Spec:
     rooms: tuple[tuple[str, int], ...] = ()
     precision: str = "float32"
     augment: tuple[str, ...] = ()
+    is_chain: bool = True
 
 
 class Train(NamedTuple):
@@ -338,7 +340,7 @@ def make_train(spec: Spec) -> Train:
         held_out = jnp.zeros(valid.shape, jnp.int32)
         loss, hits = means(hyper, state, valid, held_out, examples, 1)
         watched, topology = watch.look(
-            run.watch, state.sparse.masks, masks, grads, info
+            run.watch, state.sparse.masks, masks, grads, info, spec.is_chain
         )
         metrics = RoundMetrics(
             train_loss=jnp.mean(seen[0]),

@@ -6,7 +6,6 @@ appends to the journals: a record per round as it ends, a record per trial at la
 
 import contextlib
 import dataclasses
-import itertools
 import math
 import shutil
 import time
@@ -19,19 +18,20 @@ import numpy as np
 
 from sparse_search import results, trees
 from sparse_search.config import Config
-from sparse_search.costs import flops, storage
+from sparse_search.costs import storage
+from sparse_search.costs.layers import Network, with_counts
 from sparse_search.costs.parameters import effective
 from sparse_search.names import natural
 from sparse_search.records import Record, open_journal
 from sparse_search.sparse import formats
 from sparse_search.sparse.formats import Tiled
-from sparse_search.train import costs, processes, sharding
+from sparse_search.train import costs, processes, sharding, starting
 from sparse_search.train.checkpoint import Checkpoints, Saved
 from sparse_search.train.lanes import Group
 from sparse_search.train.rounds import FinalMetrics, RoundMetrics
 from sparse_search.train.step import TrainState
 from sparse_search.train.stopped import Stopped
-from sparse_search.train.trials import Trial, algorithm_of, trial_from_json
+from sparse_search.train.trials import Trial, algorithm_of, network, trial_from_json
 
 
 class Chunk(NamedTuple):
@@ -122,9 +122,13 @@ def run_chunk(
         found = checkpoints.restore(group.shapes(trials, placed), names)
         if found is None:
             parents = _parents(trials, workdir)
-            found = group.init(trials, placed, parents), Saved(0, 0.0, names)
+            start = starting.kept(workdir) if config.init_from else None
+            begun = group.init(trials, placed, parents, start)
+            saved = Saved(0, 0.0, names, [0] * len(chunk.trials))
+            found = begun, saved
         state, saved = found
-        done, before = saved.rounds, saved.seconds
+        done, before, spent = saved.rounds, saved.seconds, saved.flops
+        meter = costs.meter(config, chunk.trials)
         began = time.perf_counter()
         valid = placed.put(loaded.validation(seeds))
         whole = config.steps // config.sparsity.rewire_every
@@ -137,26 +141,30 @@ def run_chunk(
             done += 1
             metrics = processes.fetch(metrics)
             loaded.check_read()
-            emit("round", *_round_records(config, chunk, done, metrics))
+            emitted = _round_records(config, chunk, done, metrics)
+            spent = meter(spent, emitted)
+            emit("round", *emitted)
             stop = processes.any_of(should_stop())
             pause = done == until and done < whole
             if stop or pause or done % config.checkpoint_every == 0:
                 seconds = before + time.perf_counter() - began
-                checkpoints.save(state, Saved(done, seconds, names))
+                checkpoints.save(state, Saved(done, seconds, names, spent))
             if stop:
                 raise Stopped
         if until < whole:
             return
         part = placed.put(loaded.part(seeds))
         final = programs.evaluate(hyper, state, part, examples)
-        final, network = processes.fetch(
+        final, trained = processes.fetch(
             (final, state.train._replace(opt_state=None, saved=None))
         )
         loaded.check_read()
         seconds = before + time.perf_counter() - began
         for lane, trial in enumerate(chunk.trials):
-            result = _result(network, lane)
+            result = _result(trained, lane)
             record = _trial_record(group, trial, lane, final, result)
+            taken = spent[lane] if spent else costs.train_flops(config, trial)
+            record["train_flops"] = taken
             record["wall_seconds"] = seconds / len(chunk.trials)
             record["lanes"], record["devices"] = chunk.lanes, chunk.devices
             record["chunk"] = chunk.name
@@ -292,30 +300,58 @@ def _trial_record(
             f"{trial.method} ended with {nnz:,} weights instead of {trial.nnz:,}, or "
             f"with others in a layer, but declares conserves={conserves!r}"
         )
+    shape = network(config, dataset, trial.width, trial.depth)
+    weights = {name: int(mask.sum()) for name, mask in masks.items()}
     return {
         **trial_fields(trial, dataset.name),
         "nnz": nnz,
         "parameters": nnz + dense,
-        "effective_parameters": _effective(list(masks.values())),
+        "effective_parameters": _effective(shape, masks),
         "steps": config.steps,
         **metrics,
-        "train_flops": costs.train_flops(config, trial),
-        "inference_flops": flops.inference_flops(list(layers.values())),
+        "train_flops": None,  # a number of the run
+        "inference_flops": costs.inference_flops(trial, weights),
         # In the smallest form for each layer; all else is dense, in float32.
         "stored_bytes": storage.kernel_bytes(
-            [int(mask.sum()) for mask in masks.values()],
+            list(weights.values()),
             [math.prod(mask.shape) for mask in masks.values()],
         )
         + 4 * dense,
         "status": status,
         "representation": "compressed" if trial.rooms else "masked",
+        # What models of hardware need, for reports without JAX.
+        "layers": [layer._asdict() for layer in with_counts(shape.layers, weights)],
     }
 
 
-def _effective(masks: list[Any]) -> int | None:
-    """Effective parameters; None for networks that are not a chain of dense layers."""
-    fits = all(
-        one.ndim == other.ndim == 2 and one.shape[1] == other.shape[0]
-        for one, other in itertools.pairwise(masks)
-    )
-    return effective(masks, biases=True).parameters if fits else None
+def _effective(network: Network, masks: dict[str, Any]) -> int | None:
+    """Effective parameters; None where layers do not follow each other in a chain.
+
+    What goes round a residual block reaches its output whatever the block's weights,
+    and positions of a text reach each other: there, channels on no path say little.
+    """
+    layers = network.layers
+    if not network.is_chain or {k.name for k in layers if k.sparse} != set(masks):
+        return None
+    neurons = [layer.outputs // layer.uses for layer in layers]
+    windows = [len(layer.shape) > 2 for layer in layers]
+    channels = sum(n for n, window in zip(neurons, windows, strict=True) if window)
+    # Behind convolutions fully connected layers have biases; what is left of the
+    # parameters belongs to the channels.
+    left = network.others - (sum(neurons) - channels if channels else 0)
+    each, rest = divmod(left, channels or sum(neurons))
+    if rest or each < 0:
+        return None
+    return effective(
+        [
+            masks[layer.name] if layer.sparse else np.ones(layer.shape, bool)
+            for layer in layers
+        ],
+        biases=[each if window or not channels else 1 for window in windows],
+        groups=[
+            before // layer.shape[-2] if window and before else 1
+            for layer, window, before in zip(
+                layers, windows, [0, *neurons], strict=False
+            )
+        ],
+    ).parameters

@@ -12,7 +12,13 @@ from sparse_search.config import Config, freeze
 from sparse_search.data.dataset import Dataset
 from sparse_search.errors import UserError, nearest
 from sparse_search.records import Record
-from sparse_search.train import environment, processes, representation, sharding
+from sparse_search.train import (
+    environment,
+    processes,
+    representation,
+    sharding,
+    starting,
+)
 from sparse_search.train import workdir as workdirs
 from sparse_search.train.lanes import Group, Loaded
 from sparse_search.train.run import Chunk, plan_record, planned_chunk, run_chunk
@@ -116,7 +122,11 @@ def train(
     with contextlib.ExitStack() as stack:
 
         def begin() -> None:
-            stack.enter_context(workdirs.claim(workdir, config, "train"))
+            start = None
+            if config.init_from:
+                copied = source and source / starting.FILE
+                start = copied or starting.locate(config.init_from)
+            stack.enter_context(workdirs.claim(workdir, config, "train", start))
             if _CHUNK in records.read_plan(workdir):
                 return
             if trial.parent and source:

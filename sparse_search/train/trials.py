@@ -17,19 +17,24 @@ import jax.numpy as jnp
 from sparse_search import build, trees
 from sparse_search.algorithms.base import SparseAlgorithm
 from sparse_search.config import Config, Model
+from sparse_search.costs.families import FAMILIES
+from sparse_search.costs.flops import work_of
+from sparse_search.costs.layers import Network
+from sparse_search.costs.traced import trace
 from sparse_search.data import augment
 from sparse_search.data.dataset import Dataset
 from sparse_search.data.streamed import Streamed
 from sparse_search.errors import UserError
 from sparse_search.masks import allocations, patterns
 from sparse_search.records import SMALL_DENSE
-from sparse_search.train import optimizer
+from sparse_search.train import optimizer, starting
 from sparse_search.train.methods import (
     check_options,
     check_rewires,
     make_algorithm,
     rewires,
 )
+from sparse_search.train.network import make_network
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -65,6 +70,9 @@ class Trial:
         rooms: the layers that are compressed, and how many weights each has room for.
         parent: the point whose weights and masks it begins with, those of its own seed;
             "" for a beginning of its own.
+        uses: multiply-adds of every weight for one example, of each sparse layer.
+        base_flops: of the forward pass of one example, those that do not depend on the
+            nnz: outputs, dense layers, products without weights.
     """
 
     structure: str
@@ -80,6 +88,8 @@ class Trial:
     sizes: tuple[int, ...]
     rooms: tuple[tuple[str, int], ...] = ()
     parent: str = ""
+    uses: tuple[int, ...] = ()
+    base_flops: int = 0
 
     @property
     def nnz(self) -> int:
@@ -141,7 +151,10 @@ def trial_from_json(fields: dict[str, Any]) -> Trial:
     counts = tuple((layer, count) for layer, count in fields["counts"])
     rooms = tuple((layer, room) for layer, room in fields.get("rooms", ()))
     sizes = tuple(fields["sizes"])
-    return Trial(**{**fields, "counts": counts, "sizes": sizes, "rooms": rooms})
+    # Plans of before convolutions know no uses.
+    uses = tuple(fields.get("uses") or (1 for _ in sizes))
+    of_lists = {"counts": counts, "sizes": sizes, "rooms": rooms, "uses": uses}
+    return Trial(**{**fields, **of_lists})
 
 
 def parameter_shapes(
@@ -152,10 +165,15 @@ def parameter_shapes(
     Raises:
         UserError: the model cannot be built, or does not take the data set's examples.
     """
-    options = json.dumps(config.model.options, sort_keys=True)
-    return _parameter_shapes(
-        config.model.name, options, width, depth, dataset.classes, dataset.example
-    )
+    return model_shapes(config.model, width, depth, dataset.classes, dataset.example)
+
+
+def model_shapes(
+    spec: Model, width: int, depth: int, classes: int, example: jax.ShapeDtypeStruct
+) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """`parameter_shapes` of a model on examples of a shape and type."""
+    options = json.dumps(spec.options, sort_keys=True)
+    return _parameter_shapes(spec.name, options, width, depth, classes, example)
 
 
 @functools.lru_cache(maxsize=512)
@@ -176,6 +194,54 @@ def _parameter_shapes(
         raise UserError(f"config.model.name={model!r}: {error}") from None
     params = trees.named_leaves({"params": made["params"]})
     return tuple((name, tuple(leaf.shape)) for name, leaf in params.items())
+
+
+def network(config: Config, dataset: Dataset, width: int, depth: int) -> Network:
+    """The layers of a network, as costs see them; nothing is computed.
+
+    Raises:
+        UserError: as `parameter_shapes`.
+    """
+    shapes = parameter_shapes(config, dataset, width, depth)
+    options = json.dumps(config.model.options, sort_keys=True)
+    return _network(
+        config.model.name,
+        options,
+        width,
+        depth,
+        dataset.classes,
+        dataset.example,
+        shapes,
+    )
+
+
+@functools.lru_cache(maxsize=512)
+def _network(
+    model: str,
+    options: str,
+    width: int,
+    depth: int,
+    classes: int,
+    example: jax.ShapeDtypeStruct,
+    shapes: tuple[tuple[str, tuple[int, ...]], ...],
+) -> Network:
+    given = json.loads(options)
+    if model in FAMILIES:
+        known = {k: v for k, v in given.items() if k == "patch"}
+        made = FAMILIES[model](width, depth, classes, tuple(example.shape), **known)
+        # A model that has changed since is traced as any other.
+        sparse = {layer.name: layer.shape for layer in made.layers if layer.sparse}
+        every = sum(math.prod(shape) for _, shape in shapes)
+        if (
+            sparse == sparse_shapes(shapes)
+            and sum(layer.size for layer in made.layers) + made.others == every
+        ):
+            return made
+    module = build.model(Model(model, options=given), width, depth, classes)
+    functions = make_network(module)
+    batch = jax.ShapeDtypeStruct((1, *example.shape), example.dtype)
+    params, statistics = jax.eval_shape(functions.init, jax.random.key(0), batch)
+    return trace(functions.predict, params, statistics, batch)
 
 
 def sparse_shapes(shapes: Sequence[tuple[str, tuple[int, ...]]]) -> Shapes:
@@ -240,6 +306,12 @@ def make_trial(
         given = json.dumps(config.sparsity.layer_nnz)
         counts = _allocate(allocation, all_shapes, budget, given)
         counts = patterns.reach(algorithm.pattern, shapes, counts)
+    if config.init_from:
+        starting.check(
+            config.init_from, all_shapes, tuple(counts.items()), method, algorithm
+        )
+    layers = network(config, dataset, width, depth)
+    uses = {layer.name: layer.uses for layer in layers.layers}
     parts = [f"w{width} d{depth}"]
     parts += [] if dense else [allocation, "" if pattern in _OF_ANY else pattern]
     layout = " ".join(filter(None, parts))
@@ -255,6 +327,8 @@ def make_trial(
         budget=sum(counts.values()) if budget is None else budget,
         counts=tuple(counts.items()),
         sizes=tuple(sizes[k] for k in counts),
+        uses=tuple(uses[k] for k in counts),
+        base_flops=work_of(layers).base,
     )
 
 

@@ -101,7 +101,12 @@ def begin(key: Key, masks: Masks) -> Watch:
 
 
 def look(
-    watch: Watch, masks: Masks, before: Masks, grads: Params, info: Info
+    watch: Watch,
+    masks: Masks,
+    before: Masks,
+    grads: Params,
+    info: Info,
+    is_chain: bool = True,
 ) -> tuple[Watch, TopologyMetrics]:
     """What is remembered after a round, and the round's metrics.
 
@@ -111,6 +116,7 @@ def look(
         before: those that the last gradient was taken with.
         grads: the round's last gradient, dense.
         info: what its rewire did.
+        is_chain: whether every layer sees the one before it and nothing else.
     """
     named = {name: m for name, m in trees.named_leaves(masks).items() if m is not None}
     seen = trees.map_sparse(_layer, masks, watch.first, watch.ever)
@@ -131,7 +137,8 @@ def look(
             fan_out_spread=at.fan_out_spread,
         )
     order = sorted(named, key=natural)
-    useful = topology.effective([_connections(named[name]) for name in order])
+    connections = [_connections(named[name]) for name in order]
+    useful = topology.effective(connections) if is_chain else None
     stored = _sum([at.nnz for at in found])
     sizes = float(max(sum(mask.size for mask in named.values()), 1))
     on, off = _norms(before, grads)

@@ -275,7 +275,7 @@ def test_a_search_over_patterns_and_densities(tmp_path):
     assert other["nnz"] == other["budget"] == one["budget"] == round(0.06 * 25856)
     assert one["nnz"] < one["budget"] and one["status"] == other["status"]
     # Masks have the pattern of their trial, and so has what repeats it.
-    _, masks = results.load(tmp_path / "results" / f"{one['trial']}.npz")
+    masks = results.load(tmp_path / "results" / f"{one['trial']}.npz").masks
     for mask in masks.values():
         assert len(set(mask.sum(axis=0).tolist())) == 1
     again, trial = from_search(tmp_path, one["trial"])

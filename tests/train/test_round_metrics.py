@@ -25,7 +25,7 @@ def run(workdir, method, *more):
     )
     record = sparse_search.run_train(config, workdir)
     rounds = [json.loads(line) for line in (workdir / "rounds.jsonl").open()]
-    _, masks = sparse_search.load(workdir).result(record["trial"])
+    masks = sparse_search.load(workdir).result(record["trial"]).masks
     return record, rounds, masks
 
 

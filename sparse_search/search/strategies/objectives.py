@@ -38,9 +38,9 @@ def objectives(config: Config) -> tuple[Objective, ...]:
         found = costs.train_flops(config, trial)
         if found is None:
             raise UserError(
-                "config.strategy.objectives has 'train_flops', but the method "
-                f"{trial.method!r} changes its number of weights on the way, and what "
-                "that costs is not counted; leave one of the two out."
+                "config.strategy.objectives has 'train_flops', but how many weights "
+                f"the layers of {trial.method!r} have on the way, and so what it "
+                "costs, is not known before training; leave one of the two out."
             )
         return found
 
