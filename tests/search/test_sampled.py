@@ -153,8 +153,9 @@ def test_objectives_that_are_not_known():
         made("nsga2", points=4, objectives=())
     own = made("nsga2", points=4, objectives=("valid_loss", "train_flops"))
     problem = contract.problem(methods=("set", "dsr"))
+    counts, sizes = (("Conv_0", 50), ("Dense_0", 50)), (1000, 1000)
     windows = [
-        dataclasses.replace(t, uses=tuple(range(1, len(t.sizes) + 1)))
+        dataclasses.replace(t, counts=counts, sizes=sizes, uses=(9, 1))
         for t in problem.trials
     ]
     with pytest.raises(UserError, match="layers of 'dsr' have on the way"):
