@@ -7,7 +7,7 @@ small dense family are kept apart. Budgets whose nnz differ by at most 2 % are o
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -250,6 +250,24 @@ def best(points: Points, among: np.ndarray, seeds: np.ndarray | None = None) -> 
     counts = np.isfinite(valid).sum(axis=1)
     means = np.nansum(valid, axis=1) / np.maximum(counts, 1)
     return int(among[np.argmax(np.where(counts == counts.max(), means, -np.inf))])
+
+
+def together(first: Points, second: Points) -> Points:
+    """The points of two families, whose budgets are then told by their nnz alone."""
+    pairs = {
+        field.name: (getattr(first, field.name), getattr(second, field.name))
+        for field in fields(Points)
+        if field.name != "costs"
+    }
+    joined = {
+        name: one + other if isinstance(one, list) else np.concatenate([one, other])
+        for name, (one, other) in pairs.items()
+    }
+    costs = {
+        cost: np.concatenate([values, second.costs[cost]])
+        for cost, values in first.costs.items()
+    }
+    return Points(**joined, costs=costs)
 
 
 def at_budgets(trials: Trials) -> Trials:

@@ -105,12 +105,14 @@ def _build(
     modelled: Sequence[hardware.Modelled] = (),
 ) -> Summary:
     from sparse_search.analysis import pareto
-    from sparse_search.analysis.regions import region_map
+    from sparse_search.analysis.regions import map_of
+    from sparse_search.analysis.table import read_trials
     from sparse_search.analysis.verdict import verdict
 
     scale = scale_of(metric)
-    lines = lines_of(run.trials, metric)
-    regions = tables.strict(region_map(run.trials, metric, run.task))
+    trials = read_trials(run.trials, metric)
+    lines = lines_of(run.trials, trials)
+    regions = tables.strict(map_of(trials, run.task))
     files.make_folder(out)
     files.write_whole(out / "curves.csv", tables.curves_csv(run.trials))
     files.write_whole(out / "regions.json", tables.regions_json(regions))
@@ -124,16 +126,16 @@ def _build(
         draw["decomposition"] = partial(decomposition_plot.draw_decomposition, regions)
     if dense_plot.has_dense(regions):
         draw["small_dense"] = partial(dense_plot.draw_small_dense, regions)
-    best = structures.structures(run, metric) if run.command == "search" else []
+    best = structures.structures(run, trials) if run.command == "search" else []
     if shown := structures.shown(best):
         rounds = structures.rounds_of(run.path, shown)
         draw["structures"] = partial(
             structures_plot.draw_structures, shown, rounds, run.task
         )
-    planes = plane.read_plane(run.trials, metric)
+    planes = plane.read_plane(run.trials, trials)
     if planes:
         draw["plane"] = partial(plane_plot.draw_plane, planes, regions)
-    fronts = {} if run.command == "train" else pareto.fronts(run.trials, metric)
+    fronts = {} if run.command == "train" else pareto.fronts(run.trials, trials)
     if pareto_plot.has_fronts(fronts):
         draw["pareto"] = partial(pareto_plot.draw_pareto, fronts, run.task, scale)
         files.write_whole(out / "pareto.csv", pareto_plot.pareto_csv(fronts))

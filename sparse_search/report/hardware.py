@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sparse_search import records, results
 from sparse_search.analysis import pareto
 from sparse_search.analysis.pareto import Point
+from sparse_search.analysis.table import read_trials
 from sparse_search.costs import hardware
 from sparse_search.costs.layers import Layer
 from sparse_search.errors import UserError
@@ -110,7 +111,8 @@ def modelled(
     ]
     fronts = {}
     if run.command != "train":
-        fronts = pareto.fronts(scaled, metric, units)
+        trials = read_trials(scaled, metric, list(units))
+        fronts = pareto.fronts(scaled, trials, units)
     rows = [row for row in rows if row["inference_seconds"]]
     return Modelled(machine, examples, activations, rows, fronts, units, words, placed)
 
