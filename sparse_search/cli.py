@@ -1,4 +1,4 @@
-"""The command line: train, search, report, compare, scaling, status, export, calibrate.
+"""The command line: one function a command.
 
 A user's mistake is one sentence on standard error and exit status 2, never a
 traceback. SIGINT and SIGTERM save and say how to go on (exit status 130 and 143).
@@ -27,6 +27,7 @@ _COMMANDS = {
     "report": "rebuild tables, plots and page from the journals",
     "compare": "curves of several workdirs in one table, plot and page",
     "scaling": "fit scaling laws of nnz, sparsity and data to a table of losses",
+    "cost": "weights, FLOPs and bytes of a network, without training it",
     "status": "what is done, running and failed, and how long the rest will take",
     "export": "a trained network as files that other programs read",
     "calibrate": "measure this CPU for the model of its speed",
@@ -110,6 +111,13 @@ def _parser() -> argparse.ArgumentParser:
         help="model time and energy on a machine: a100, h100, a100-2:4, a100-block32, "
         "cpu, cambricon-x, cnvlutin, eie, scnn, …; may be repeated",
     )
+    add["report"].add_argument(
+        "--activations",
+        metavar="PART",
+        type=float,
+        default=1.0,
+        help="for --hardware: the part of a layer's inputs that are not zero",
+    )
     add["compare"].add_argument(
         "workdirs", help="workdirs, or tables as CSV files", nargs="+", **folder
     )
@@ -150,7 +158,38 @@ def _parser() -> argparse.ArgumentParser:
         add[name].add_argument(
             "--out", help=text, metavar="PATH", type=Path, required=True
         )
+    _add_cost(add["cost"])
     return parser
+
+
+def _add_cost(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", help="a name, as in resnet50 or mobilenet_v1_0.5")
+    command.add_argument(
+        "--config", metavar="FILE[:ARG]", help="or a Python file with get_config()"
+    )
+    command.add_argument(
+        "--from",
+        dest="source",
+        metavar="DIR:TRIAL",
+        help="or a trained network: what its zero activations save",
+    )
+    command.add_argument(
+        "--input", metavar="N,…", help="shape of an example, as in 224,224,3"
+    )
+    for name, text in (
+        ("width", "channels of the first stage, neurons of a layer or of a token"),
+        ("depth", "layers or blocks, as the model counts them"),
+        ("classes", "outputs; of a text, its different tokens"),
+    ):
+        command.add_argument(f"--{name}", metavar="N", type=int, help=text)
+    command.add_argument("--density", type=float, metavar="D", help="default: 1, dense")
+    command.add_argument("--allocation", metavar="RULE", help="default: erk")
+    command.add_argument("--pattern", help="default: unstructured")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.epilog = (
+        "With --config, fields of the config are set by --config.FIELD=VALUE, and give "
+        "density, allocation and all else. FLOPs count multiplications and additions."
+    )
 
 
 def _split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -302,11 +341,14 @@ def _report(arguments: argparse.Namespace) -> None:
     if (table is None) == (workdir is None):
         raise UserError("report takes a workdir, or --from-csv=FILE: one of them.")
     machines = list(dict.fromkeys(arguments.hardware))
+    activations = arguments.activations
     if machines and table is not None:
         raise UserError("--hardware needs a workdir: a table does not tell the layers.")
+    if activations != 1 and not machines:
+        raise UserError("--activations goes with --hardware=NAME only.")
     if table is None:
         metric = arguments.metric or "accuracy"
-        _tell(build_report(workdir, out, metric, machines))
+        _tell(build_report(workdir, out, metric, machines, activations))
     elif out is None:
         raise UserError("--from-csv=FILE takes --out=DIR, the folder to write to.")
     else:
@@ -377,6 +419,46 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     print(f"For sparse-search report DIR --hardware={arguments.out}")
 
 
+def _cost(arguments: argparse.Namespace, overrides: Sequence[str]) -> None:
+    from sparse_search import costing
+
+    ways = [arguments.model, arguments.config, arguments.source]
+    if sum(way is not None for way in ways) != 1:
+        raise UserError(
+            "cost takes --model=NAME, --config=FILE or --from=DIR:TRIAL: one of them."
+        )
+    names = ("input", "width", "depth", "classes", "density", "allocation", "pattern")
+    given = {k: v for k in names if (v := getattr(arguments, k)) is not None}
+    if arguments.model is None and given:
+        raise UserError(f"--{next(iter(given))} goes with --model=NAME only.")
+    if arguments.config is None and overrides:
+        raise UserError("--config.FIELD=VALUE goes with --config=FILE only.")
+    if arguments.source is not None:
+        folder, colon, trial = arguments.source.partition(":")
+        if not colon:
+            raise UserError("--from=DIR:TRIAL names a workdir and one of its trials.")
+        trained = costing.of_trained(Path(folder), trial)
+        text = costing.trained_lines(trained)
+        print(costing.printed(trained) if arguments.json else "\n".join(text))
+        return
+    if arguments.model is not None:
+        given["shape"] = _shape(given.pop("input", ""))
+        found = costing.of_model(arguments.model, **given).to_json()
+    else:
+        found = costing.of_config(_config(arguments, overrides)).to_json()
+    text = costing.lines(found)
+    print(costing.printed(found) if arguments.json else "\n".join(text))
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise UserError(
+            f"--input={text} is not a shape, whole numbers as in 224,224,3."
+        ) from None
+
+
 def _go_on(stop: _Stop, arguments: Sequence[str], workdir: Path) -> int:
     number = stop.signal or signal.SIGINT
     again = shlex.join(["sparse-search", *arguments])
@@ -435,6 +517,9 @@ def _run(
                 commands[parsed.command](parsed, overrides, stop)
             except Stopped:
                 return _go_on(stop, arguments, parsed.workdir)
+        return 0
+    if parsed.command == "cost":
+        _cost(parsed, overrides)
         return 0
     if overrides:
         raise UserError(f"{parsed.command} takes no --config fields.")

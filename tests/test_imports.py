@@ -41,6 +41,7 @@ costs < report
 names < export
 search < testing
 train < transform
+train < costing < cli
 """
 
 
@@ -180,6 +181,7 @@ JAX_FREE += ["sparse_search", "sparse_search.cli", "sparse_search.config"]
 JAX_FREE += ["sparse_search.notebook", "sparse_search.progress"]
 JAX_FREE += ["sparse_search.costs.hardware"]
 JAX_FREE += ["sparse_search.status", "sparse_search.standing"]
+JAX_FREE += ["sparse_search.status", "sparse_search.standing", "sparse_search.costing"]
 
 
 @pytest.mark.parametrize("module", JAX_FREE)

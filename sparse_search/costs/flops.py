@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from sparse_search.costs.layers import Layer, Network
+from sparse_search.names import natural
 
 # What of the weights that do not exist a method needs the gradient of: nothing (dense
 # and static networks, "none"; SET, "random"), all before a rewire (RigL), or all at
@@ -73,11 +74,21 @@ class Phase(NamedTuple):
 
 
 def work_of(network: Network) -> Work:
-    """What counts of a network."""
-    sparse = [layer for layer in network.layers if layer.sparse]
+    """What counts of a network; its sparse layers in the order of their names."""
+    sparse = _sparse(network)
     base = 2 * network.products + sum(layer.outputs for layer in network.layers)
     base += sum(2 * k.nnz * k.uses for k in network.layers if not k.sparse)
     return Work(tuple(k.size for k in sparse), tuple(k.uses for k in sparse), base)
+
+
+def counts_of(network: Network) -> tuple[int, ...]:
+    """The nnz of the sparse layers, in the same order."""
+    return tuple(layer.nnz for layer in _sparse(network))
+
+
+def _sparse(network: Network) -> list[Layer]:
+    found = (layer for layer in network.layers if layer.sparse)
+    return sorted(found, key=lambda layer: natural(layer.name))
 
 
 def inference_flops(layers: Iterable[Layer], products: int = 0) -> int:

@@ -1,17 +1,39 @@
-"""Bytes of a trained network's kernels, from numbers of weights."""
+"""Bytes of a trained network's kernels, from numbers of weights, by format.
 
+Values are float32. A layer that has all its weights is dense in every format.
+
+- `dense`: 4 bytes an entry.
+- `bitmap`: a bit an entry, and 4 bytes a weight, as in RigL's tables of model sizes.
+- `coo`: 4 bytes a weight and 4 for its position (8 in layers of over 2³² entries).
+- `csr`: rows are inputs (of a convolution, places of the window and inputs); 4 bytes a
+  weight and 4 for its column, and 4 a row and one.
+- `tiled`: what compressed layers keep (`sparse.formats`), indices in both directions;
+  convolutions, which it has not, stay dense.
+- of a pattern: `n_m`, the place of a weight in its group of M in as few bits as it
+  takes; `block`, 4 bytes a block and 4 a row of blocks; `fan_in`, 4 bytes a weight and
+  nothing a row.
+"""
+
+import math
 import operator
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+
+from sparse_search.costs.layers import Layer
 
 _VALUE = 4  # float32
+_INDEX = 4
+
+# As in `sparse.formats`: tiles by the density from which they are used.
+_TILES = ((0.15, 128), (0.02, 256), (0.005, 1024), (0.001, 4096), (0.0003, 16384))
+_LARGEST_TILE, _NARROW = 65536, 256
 
 
 def kernel_bytes(nnz_per_layer: Sequence[int], sizes_per_layer: Sequence[int]) -> int:
-    """Bytes that kernels take in float32, every layer in the smallest of three forms.
+    """Bytes that kernels take, every layer in the smallest of three forms.
 
-    Dense: 4 bytes an entry. Bitmap: a bit an entry, and 4 bytes a weight. Coordinates:
-    4 bytes a weight and 4 for its position (8 in layers of over 2³² entries). Which is
-    smallest depends on the density; patterns that would take less are not looked at.
+    These are dense, bitmap and coordinates. Which is smallest depends on the density;
+    patterns that would take less are not looked at.
 
     Args:
         nnz_per_layer: active weights of every layer, its size for a dense one.
@@ -25,7 +47,81 @@ def kernel_bytes(nnz_per_layer: Sequence[int], sizes_per_layer: Sequence[int]) -
         nnz, size = operator.index(nnz), operator.index(size)
         if not 0 <= nnz <= size:
             raise ValueError(f"A layer of size {size} cannot hold {nnz} weights.")
-        position = 4 if size <= 2**32 else 8
-        bitmap = _VALUE * nnz + -(-size // 8)
-        total += min(_VALUE * size, bitmap, (_VALUE + position) * nnz)
+        total += min(_VALUE * size, _bitmap(nnz, size), _coo(nnz, size))
     return total
+
+
+def format_bytes(
+    layers: Iterable[Layer], pattern: str = "unstructured"
+) -> dict[str, int]:
+    """Bytes that kernels take in every format that can hold them.
+
+    Args:
+        layers: of a network.
+        pattern: of its masks; its own format is among them.
+    """
+    layers = list(layers)
+    total = dict.fromkeys(("dense", "bitmap", "coo", "csr", "tiled"), 0)
+    for layer in layers:
+        nnz, size = layer.nnz, layer.size
+        whole = _VALUE * size
+        full = nnz == size
+        rows = math.prod(layer.shape[:-1])
+        total["dense"] += whole
+        total["bitmap"] += whole if full else _bitmap(nnz, size)
+        total["coo"] += whole if full else _coo(nnz, size)
+        csr = (_VALUE + _INDEX) * nnz + _INDEX * (rows + 1)
+        total["csr"] += whole if full else csr
+        flat = len(layer.shape) == 2
+        total["tiled"] += whole if full or not flat else _tiled(layer)
+    own = [_of_pattern(layer, pattern) for layer in layers]
+    if all(found is not None for found in own) and own:
+        name = own[0][0] if own[0] else ""
+        total[name] = sum(found[1] for found in own if found)
+    return total
+
+
+def activation_bytes(layers: Iterable[Layer]) -> int:
+    """Bytes of the outputs of all layers for one example, in float32.
+
+    This is what training keeps of an example for the backward pass, but for what lies
+    between layers, such as normalised outputs.
+    """
+    return _VALUE * sum(layer.outputs for layer in layers)
+
+
+def _bitmap(nnz: int, size: int) -> int:
+    return _VALUE * nnz + -(-size // 8)
+
+
+def _coo(nnz: int, size: int) -> int:
+    return (_VALUE + (_INDEX if size <= 2**32 else 8)) * nnz
+
+
+def _tiled(layer: Layer) -> int:
+    inputs, neurons = layer.shape
+    sides = (side for least, side in _TILES if layer.density >= least)
+    side = next(sides, _LARGEST_TILE)
+    tile = min(side, inputs), min(side, neurons)
+    index = 4 if max(tile) <= _NARROW else 8
+    number = -(-inputs // tile[0]) * -(-neurons // tile[1])
+    pointers = number * (tile[0] + 1 + tile[1] + 1)
+    return (_VALUE + index) * layer.nnz + _INDEX * pointers
+
+
+def _of_pattern(layer: Layer, pattern: str) -> tuple[str, int] | None:
+    """The pattern's own format and the bytes of a layer in it."""
+    nnz, whole = layer.nnz, _VALUE * layer.size
+    if found := re.fullmatch(r"(?:\d+|n):(\d+)(?:@out)?", pattern):
+        bits = max(int(found[1]) - 1, 1).bit_length()
+        packed = _VALUE * nnz + -(-nnz * bits // 8)
+        return "n_m", whole if nnz == layer.size else packed
+    if found := re.fullmatch(r"block(\d+)x(\d+)", pattern):
+        high, wide = int(found[1]), int(found[2])
+        blocks = -(-nnz // (high * wide))
+        rows = -(-layer.shape[-2] // high) * math.prod(layer.shape[:-2])
+        packed = _VALUE * nnz + _INDEX * (blocks + rows + 1)
+        return "block", whole if nnz == layer.size else packed
+    if pattern == "fan_in":
+        return "fan_in", whole if nnz == layer.size else (_VALUE + _INDEX) * nnz
+    return None

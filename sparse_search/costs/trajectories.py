@@ -264,3 +264,6 @@ GROWTH: dict[str, Growth] = {
     "snfs": "momentum",
 }
 """What the rewires of each method need, with its default options."""
+
+SCHEDULED = ("granet", "gradual", "gap", "ac_dc", "lottery", "magnitude", "str")
+"""Those whose number of weights depends on how far training is."""

@@ -48,6 +48,7 @@ def build_report(
     out: Path | None = None,
     metric: str = "accuracy",
     machines: Sequence[str] = (),
+    activations: float = 1.0,
 ) -> Summary:
     """Writes tables, figures and the page of one workdir, without JAX.
 
@@ -56,6 +57,7 @@ def build_report(
         out: where to write; `workdir/report` by default.
         metric: "accuracy" or "loss".
         machines: names of `costs.hardware` that time and energy are modelled on.
+        activations: for these, the part of inputs that are not zero; see `hardware`.
 
     Raises:
         UserError: `workdir` is no workdir or has no finished trial, there is no such
@@ -64,8 +66,10 @@ def build_report(
     run = workdirs.read(workdir)
     if metric not in _OWN_METRICS:
         raise one_of("--metric of a workdir", metric, _OWN_METRICS)
-    again = method_text.rebuild("report", [run.path], metric=metric, hardware=machines)
-    modelled = [hardware.modelled(run, name, metric) for name in machines]
+    options = [f"--hardware={name}" for name in machines]
+    options += [f"--activations={activations}"] if activations != 1 else []
+    again = method_text.rebuild("report", [run.path], metric=metric, more=options)
+    modelled = [hardware.modelled(run, one, metric, activations) for one in machines]
     out = workdir / "report" if out is None else out
     return _build(run, out, metric, again, modelled=modelled)
 

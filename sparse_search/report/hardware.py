@@ -40,7 +40,9 @@ class Modelled(NamedTuple):
     Attributes:
         machine: the model.
         examples: in a batch.
-        rows: the trials, with the quantities of `_QUANTITIES` in seconds and joules.
+        activations: the part of inputs that are not zero, but for the first layer's.
+        rows: the trials with layers, and the quantities of `_QUANTITIES` in seconds
+            and joules.
         fronts: the points of every front, costs in the units of `words`.
         units: of every quantity, its size in seconds or joules.
         words: for every quantity, with its unit.
@@ -49,6 +51,7 @@ class Modelled(NamedTuple):
 
     machine: hardware.Hardware
     examples: int
+    activations: float
     rows: list[records.Record]
     fronts: dict[str, list[Point]]
     units: dict[str, float]
@@ -61,20 +64,28 @@ class Modelled(NamedTuple):
         return f"hardware_{self.machine.name.replace(':', '_').replace('/', '_')}"
 
 
-def modelled(run: Workdir, name: str, metric: str) -> Modelled:
+def modelled(
+    run: Workdir, name: str, metric: str, activations: float = 1.0
+) -> Modelled:
     """Model all trials of a workdir.
 
     Args:
         run: a search or a single run.
         name: of a machine; see `costs.hardware.named`.
         metric: "accuracy" or "loss".
+        activations: the part of every layer's inputs that are not zero, but for the
+            first layer, whose inputs are the data.
 
     Raises:
         UserError: there is no such machine, or no record tells a trial's layers.
     """
     machine = hardware.named(name)
-    known = [row for row in run.trials if row.get("layers")]
-    if not known:
+    if not 0 < activations <= 1:
+        raise UserError(
+            f"--activations={activations} is no part of the activations: it lies above "
+            "0 and is at most 1."
+        )
+    if not any(row.get("layers") for row in run.trials):
         raise UserError(
             f"{run.path} does not tell the layers of its trials, which --hardware "
             "needs: it was written by an older version. Search again in a new workdir."
@@ -82,8 +93,8 @@ def modelled(run: Workdir, name: str, metric: str) -> Modelled:
     config = records.read_config(run.path)["config"]
     examples = int(config["batch_size"])
     rows, placed = [], 0
-    for row in known:
-        found, masks = _costs(run, row, machine, examples)
+    for row in run.trials:
+        found, masks = _costs(run, row, machine, examples, activations)
         placed += masks
         rows.append({**row, **found})
     units, words = {}, {}
@@ -100,27 +111,28 @@ def modelled(run: Workdir, name: str, metric: str) -> Modelled:
     fronts = {}
     if run.command != "train":
         fronts = pareto.fronts(scaled, metric, units)
-    return Modelled(machine, examples, rows, fronts, units, words, placed)
+    rows = [row for row in rows if row["inference_seconds"]]
+    return Modelled(machine, examples, activations, rows, fronts, units, words, placed)
 
 
 def _costs(
-    run: Workdir, row: records.Record, machine: hardware.Hardware, examples: int
+    run: Workdir,
+    row: records.Record,
+    machine: hardware.Hardware,
+    examples: int,
+    activations: float,
 ) -> tuple[dict[str, float | None], bool]:
     """The quantities of a trial, and whether it is known where its weights are."""
-    layers = [
-        Layer(**{**layer, "shape": tuple(layer["shape"])}) for layer in row["layers"]
-    ]
+    if not row.get("layers"):  # it failed
+        return dict.fromkeys(_QUANTITIES), False
+    layers = [_layer(fields) for fields in row["layers"]]
     file = results.file(run.path, row["trial"])
     masks: dict[str, Any] = {}
-    if any(layer.sparse and layer.nnz < layer.size for layer in layers):
-        if file.is_file():
-            result = results.load(file)
-            masks = {
-                layer.name: results.stored(result, layer.name)
-                for layer in layers
-                if layer.sparse
-            }
-    parts: Mapping[str, float] = row.get("activation_densities") or {}
+    sparse = [layer.name for layer in layers if layer.sparse]
+    if sparse and file.is_file():
+        result = results.load(file)
+        masks = {name: results.stored(result, name) for name in sparse}
+    parts = {layer.name: activations for layer in layers[1:]}
     found = {}
     for what, model in (
         ("inference", hardware.inference),
@@ -130,6 +142,12 @@ def _costs(
         whole = hardware.total(list(costs.values()))
         found[f"{what}_seconds"], found[f"{what}_joules"] = whole
     return found, bool(masks)
+
+
+def _layer(fields: Mapping[str, Any]) -> Layer:
+    layer = Layer(**{**fields, "shape": tuple(fields["shape"])})
+    # A machine need not store the places of weights that are all there.
+    return layer._replace(sparse=layer.sparse and layer.nnz < layer.size)
 
 
 def _prefix(values: Sequence[float]) -> tuple[str, float]:
@@ -179,8 +197,9 @@ def section(one: Modelled, svg: bytes, scale: Scale, chosen_on: str) -> Section:
         f"{html.escape(one.machine.about)}. A bound that a real machine stays behind; "
         "see <code>sparse_search/costs/hardware</code> for sources and what is left "
         f"out. Where the weights are is known of {where} of {len(one.rows):,} trials "
-        "(dense ones need it not), and of the others only their number. Activations "
-        "count as dense where no record tells their zeros. Large points, joined, are "
+        "(dense ones need it not), and of the others only their number. "
+        f"Of all layers but the first, {100 * one.activations:.3g} % of the inputs "
+        "count as not zero (<code>--activations</code>). Large points, joined, are "
         f"the front, chosen on {chosen_on}, as in the fronts above. {scale.spacing} "
     )
     body = picture(svg, f"on {one.machine.name}", caption + downloads(one.file, "csv"))

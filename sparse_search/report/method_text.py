@@ -74,14 +74,14 @@ def rebuild(
     paths: Sequence[Path],
     out: Path | None = None,
     metric: str = "accuracy",
-    hardware: Sequence[str] = (),
+    more: Sequence[str] = (),
 ) -> str:
     """The command that makes this page again from the journals."""
     words = " ".join(shlex.quote(str(path)) for path in paths)
     if metric != "accuracy":
         words += f" --metric={metric}"
-    for name in hardware:
-        words += f" --hardware={shlex.quote(name)}"
+    for option in more:
+        words += f" {shlex.quote(option)}"
     if out is not None:
         words += f" --out={shlex.quote(str(out))}"
     return (

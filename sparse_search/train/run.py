@@ -19,7 +19,7 @@ import numpy as np
 from sparse_search import results, trees
 from sparse_search.config import Config
 from sparse_search.costs import storage
-from sparse_search.costs.layers import Network
+from sparse_search.costs.layers import Network, with_counts
 from sparse_search.costs.parameters import effective
 from sparse_search.names import natural
 from sparse_search.records import Record, open_journal
@@ -300,27 +300,27 @@ def _trial_record(
             f"{trial.method} ended with {nnz:,} weights instead of {trial.nnz:,}, or "
             f"with others in a layer, but declares conserves={conserves!r}"
         )
+    shape = network(config, dataset, trial.width, trial.depth)
+    weights = {name: int(mask.sum()) for name, mask in masks.items()}
     return {
         **trial_fields(trial, dataset.name),
         "nnz": nnz,
         "parameters": nnz + dense,
-        "effective_parameters": _effective(
-            network(config, dataset, trial.width, trial.depth), masks
-        ),
+        "effective_parameters": _effective(shape, masks),
         "steps": config.steps,
         **metrics,
         "train_flops": None,  # a number of the run
-        "inference_flops": costs.inference_flops(
-            trial, {name: int(mask.sum()) for name, mask in masks.items()}
-        ),
+        "inference_flops": costs.inference_flops(trial, weights),
         # In the smallest form for each layer; all else is dense, in float32.
         "stored_bytes": storage.kernel_bytes(
-            [int(mask.sum()) for mask in masks.values()],
+            list(weights.values()),
             [math.prod(mask.shape) for mask in masks.values()],
         )
         + 4 * dense,
         "status": status,
         "representation": "compressed" if trial.rooms else "masked",
+        # What models of hardware need, for reports without JAX.
+        "layers": [layer._asdict() for layer in with_counts(shape.layers, weights)],
     }
 
 

@@ -22,12 +22,16 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from sparse_search.costs.hardware import cpu
-from sparse_search.costs.hardware.block_sparse import block_sparse
-from sparse_search.costs.hardware.cambricon_x import cambricon_x
-from sparse_search.costs.hardware.cnvlutin import cnvlutin
-from sparse_search.costs.hardware.eie import eie
-from sparse_search.costs.hardware.gpu import BOARDS, gpu
+from sparse_search.costs.hardware import (
+    block_sparse,
+    cambricon_x,
+    cnvlutin,
+    cpu,
+    eie,
+    gpu,
+    scnn,
+    sparse_tensor_core,
+)
 from sparse_search.costs.hardware.machine import (
     Cost,
     Hardware,
@@ -35,24 +39,22 @@ from sparse_search.costs.hardware.machine import (
     total,
     training_step,
 )
-from sparse_search.costs.hardware.scnn import scnn
-from sparse_search.costs.hardware.sparse_tensor_core import sparse_tensor_core
 from sparse_search.errors import UserError, one_of
 
 __all__ = ["NAMES", "Cost", "Hardware", "inference", "named", "total", "training_step"]
 
 NAMES: dict[str, Callable[[], Hardware]] = {
-    "a100": lambda: gpu("a100"),
-    "h100": lambda: gpu("h100"),
-    "a100-2:4": lambda: sparse_tensor_core("a100"),
-    "h100-2:4": lambda: sparse_tensor_core("h100"),
-    "a100-block32": lambda: block_sparse("a100", 32),
-    "h100-block32": lambda: block_sparse("h100", 32),
+    "a100": lambda: gpu.gpu("a100"),
+    "h100": lambda: gpu.gpu("h100"),
+    "a100-2:4": lambda: sparse_tensor_core.sparse_tensor_core("a100"),
+    "h100-2:4": lambda: sparse_tensor_core.sparse_tensor_core("h100"),
+    "a100-block32": lambda: block_sparse.block_sparse("a100", 32),
+    "h100-block32": lambda: block_sparse.block_sparse("h100", 32),
     "cpu": cpu.cpu,
-    "cambricon-x": cambricon_x,
-    "cnvlutin": cnvlutin,
-    "eie": eie,
-    "scnn": scnn,
+    "cambricon-x": cambricon_x.cambricon_x,
+    "cnvlutin": cnvlutin.cnvlutin,
+    "eie": eie.eie,
+    "scnn": scnn.scnn,
 }
 
 
@@ -71,9 +73,9 @@ def named(name: str) -> Hardware:
         return NAMES[name]()
     if name.endswith(".json"):
         return cpu.cpu(cpu.read(Path(name)), name=Path(name).stem)
-    blocks = re.fullmatch(rf"({'|'.join(BOARDS)})-block([1-9]\d{{0,4}})", name)
+    blocks = re.fullmatch(rf"({'|'.join(gpu.BOARDS)})-block([1-9]\d{{0,4}})", name)
     if blocks:
-        return block_sparse(blocks[1], int(blocks[2]))
+        return block_sparse.block_sparse(blocks[1], int(blocks[2]))
     module, colon, attribute = name.partition(":")
     if not colon or "-" in module:
         raise one_of("--hardware", name, NAMES)

@@ -7,19 +7,16 @@ elements is
 
     E[max] = Σₖ 1 − Πₚ P(workₚ ≤ k)
 
-with the work of every element binomial, or, where it is a sum of rounded numbers,
-normal with the same mean and variance.
+with the work of every element binomial, or a sum of numbers that are rounded up.
 """
 
 import functools
-import math
 
 import numpy as np
 from jaxtyping import Shaped
-from scipy import special, stats
+from scipy import stats
 
 _RARE = 1e-12  # what is rarer than this adds nothing
-_GRID = 513
 
 
 def busiest(work: Shaped[np.ndarray, " neurons"], elements: int) -> float:
@@ -62,36 +59,37 @@ def busiest_binomial(
 
 
 @functools.lru_cache(maxsize=2**14)
-def busiest_normal(neurons: int, mean: float, sd: float, elements: int) -> float:
-    """The same of work that has a mean and a standard deviation for every neuron."""
-    groups = dealt(neurons, elements)
-    if sd <= 0:
-        return mean * max(each for _, each in groups)
-    low = min(each * mean - 8 * sd * math.sqrt(each) for _, each in groups)
-    high = max(each * mean + 8 * sd * math.sqrt(each) for _, each in groups)
-    x = np.linspace(max(low, 0.0), high, _GRID)
-    every = np.zeros_like(x)
+def busiest_rounded(
+    groups: tuple[tuple[int, int], ...], entries: int, density: float, by: int
+) -> float:
+    """The expected work of the busiest element, neurons working off weights in vectors.
+
+    Args:
+        groups: how many elements have how many neurons, as `dealt` gives them.
+        entries: that every neuron has room for.
+        density: the chance of each to hold a weight.
+        by: the weights of a vector; a neuron takes as many steps as it fills in part.
+    """
+    chance = _steps(entries, density, by)
+    most = max(each for _, each in groups) * (len(chance) - 1)
+    every = np.ones(most + 1)
     for n, each in groups:
-        every += n * special.log_ndtr((x - each * mean) / (sd * math.sqrt(each)))
-    return float(x[0] + np.trapezoid(-np.expm1(every), x))
+        # The distribution of a sum is a power of its transform.
+        size = each * (len(chance) - 1) + 1
+        summed = np.fft.irfft(np.fft.rfft(chance, size) ** each, size)
+        below = np.minimum(np.cumsum(np.maximum(summed, 0)), 1)
+        every[:size] *= below**n
+    return float((1 - every[:-1]).sum())
 
 
 @functools.lru_cache(maxsize=2**14)
-def rounded_up(entries: int, density: float, by: int) -> tuple[float, float]:
-    """Mean and standard deviation of ⌈weights / by⌉, the weights binomial.
+def rounded_up(entries: int, density: float, by: int) -> float:
+    """The mean of a neuron's steps: of ⌈weights / by⌉, the weights binomial."""
+    chance = _steps(entries, density, by)
+    return float(chance @ np.arange(len(chance)))
 
-    Args:
-        entries: that may hold a weight.
-        density: the chance of each.
-        by: how many are taken at a time.
-    """
-    if density >= 1:
-        return float(-(-entries // by)), 0.0
-    low = int(stats.binom.ppf(_RARE, entries, density))
-    high = int(stats.binom.isf(_RARE, entries, density))
-    k = np.arange(low, high + 1)
-    chance = stats.binom.pmf(k, entries, density)
-    chance /= chance.sum()
-    steps = -(-k // by)
-    mean = float(chance @ steps)
-    return mean, math.sqrt(max(float(chance @ steps**2) - mean**2, 0.0))
+
+def _steps(entries: int, density: float, by: int) -> np.ndarray:
+    """The chances of 0, 1, … steps."""
+    ends = np.minimum(by * np.arange(-(-entries // by) + 1), entries)
+    return np.diff(stats.binom.cdf(ends, entries, min(density, 1.0)), prepend=0.0)

@@ -62,5 +62,5 @@ def _cycles(batch: Batch, transposed: bool) -> float:
         return balance.busiest(np.ceil(degrees / MULTIPLIERS), ELEMENTS)
     if transposed:
         rows, columns = columns, rows
-    mean, sd = balance.rounded_up(rows, batch.density, MULTIPLIERS)
-    return balance.busiest_normal(columns, mean, sd, ELEMENTS)
+    groups = balance.dealt(columns, ELEMENTS)
+    return balance.busiest_rounded(groups, rows, batch.density, MULTIPLIERS)

@@ -43,11 +43,10 @@ def scnn() -> Hardware:
         numbers = batch.layer.outputs if back else batch.layer.inputs
         places = numbers // channels * batch.examples
         weights = _vectors(batch, channels, back)
-        # Vectors of activations of one channel in an element.
-        each = -(-places // ELEMENTS)
-        mean, sd = balance.rounded_up(each, part, SIDE)
-        busy = min(ELEMENTS, places)
-        most = balance.busiest_normal(busy, channels * mean, channels**0.5 * sd, busy)
+        # Activations of one channel in an element; the channels' vectors add up.
+        each, busy = -(-places // ELEMENTS), min(ELEMENTS, places)
+        most = balance.busiest_rounded(((busy, channels),), each, part, SIDE)
+        mean = balance.rounded_up(each, part, SIDE)
         cycles = weights.mean() * most
         fetched = batch.layer.nnz * (_BITS + _INDEX_BITS)
         seconds = max(cycles / _HERTZ, fetched / 8 / _BANDWIDTH)
@@ -90,5 +89,5 @@ def _vectors(batch: Batch, channels: int, back: bool) -> np.ndarray:
             degrees = fan_out.reshape(-1, channels).sum(axis=0)
         return np.ceil(degrees / SIDE)
     each = batch.layer.size // channels
-    mean, _ = balance.rounded_up(each, batch.density, SIDE)
+    mean = balance.rounded_up(each, batch.density, SIDE)
     return np.full(channels, mean)
