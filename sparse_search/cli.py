@@ -1,4 +1,4 @@
-"""The command line: one function a command.
+"""The command line: a function a command.
 
 A user's mistake is one sentence on standard error and exit status 2, never a
 traceback. SIGINT and SIGTERM save and say how to go on (exit status 130 and 143).

@@ -180,7 +180,6 @@ JAX_FREE = [
 JAX_FREE += ["sparse_search", "sparse_search.cli", "sparse_search.config"]
 JAX_FREE += ["sparse_search.notebook", "sparse_search.progress"]
 JAX_FREE += ["sparse_search.costs.hardware"]
-JAX_FREE += ["sparse_search.status", "sparse_search.standing"]
 JAX_FREE += ["sparse_search.status", "sparse_search.standing", "sparse_search.costing"]
 
 

@@ -143,7 +143,7 @@ def _costs(
         costs = model(machine, layers, examples, activations=parts, masks=masks)
         whole = hardware.total(list(costs.values()))
         found[f"{what}_seconds"], found[f"{what}_joules"] = whole
-    return found, bool(masks)
+    return found, bool(masks) or not sparse
 
 
 def _layer(fields: Mapping[str, Any]) -> Layer:
@@ -199,7 +199,7 @@ def section(one: Modelled, svg: bytes, scale: Scale, chosen_on: str) -> Section:
         f"{html.escape(one.machine.about)}. A bound that a real machine stays behind; "
         "see <code>sparse_search/costs/hardware</code> for sources and what is left "
         f"out. Where the weights are is known of {where} of {len(one.rows):,} trials "
-        "(dense ones need it not), and of the others only their number. "
+        "and of the others only their number. "
         f"Of all layers but the first, {100 * one.activations:.3g} % of the inputs "
         "count as not zero (<code>--activations</code>). Large points, joined, are "
         f"the front, chosen on {chosen_on}, as in the fronts above. {scale.spacing} "

@@ -223,7 +223,12 @@ def _result(network: TrainState, lane: int) -> results.Result:
     params = trees.named_leaves(of_lane.params)
     for name, mask in masks.items():
         if isinstance(mask, Tiled):
-            params[name] = formats.to_csr(mask, params[name])
+            matrix = formats.to_csr(mask, params[name])
+            params[name] = matrix
+            if mask.window:  # never large
+                params[name] = matrix.toarray().reshape(mask.kernel)
+                stored = results.stored(results.Result({name: matrix}, {}), name)
+                masks[name] = stored.toarray().reshape(mask.kernel)
     dense = {k: m for k, m in masks.items() if isinstance(m, np.ndarray)}
     return results.Result(params, dense, trees.named_leaves(of_lane.statistics))
 

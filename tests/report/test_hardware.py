@@ -64,7 +64,8 @@ def test_a_trial_costs_what_its_layers_do(run):
     costs = inference(named("eie"), layers_of(trial), EXAMPLES, activations={"b": 0.5})
     assert row["inference_seconds"] == total(list(costs.values())).seconds
     assert len(found) == len(reading.read(run).trials) - 1  # one failed
-    assert (made.examples, made.placed) == (EXAMPLES, 0)
+    dense = sum(trial["method"] == "dense" for trial in reading.read(run).trials)
+    assert (made.examples, made.placed) == (EXAMPLES, dense)
     quantity = "inference_seconds"
     (point,) = [p for p in made.fronts[quantity] if p.name == trial["point"]]
     seconds = [r[quantity] for r in found.values() if r["point"] == trial["point"]]
@@ -73,7 +74,7 @@ def test_a_trial_costs_what_its_layers_do(run):
 
 
 def test_masks_that_were_kept_are_looked_at(run, tmp_path):
-    _, before = modelled(run, "eie", "accuracy")
+    first, before = modelled(run, "eie", "accuracy")
     trial, row = row_of(run, before, 0)
     layers = layers_of(trial)
     masks = {layer.name: np.zeros(layer.shape, bool) for layer in layers}
@@ -91,7 +92,7 @@ def test_masks_that_were_kept_are_looked_at(run, tmp_path):
         made, after = modelled(run, "eie", "accuracy")
     finally:
         file.unlink()
-    assert made.placed == 1
+    assert made.placed == first.placed + 1
     assert after[trial["trial"]]["inference_seconds"] > 2 * row["inference_seconds"]
     others = [name for name in before if name != trial["trial"]]
     assert [after[n] for n in others] == [before[n] for n in others]

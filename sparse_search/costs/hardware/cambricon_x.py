@@ -1,6 +1,6 @@
 """Cambricon-X skips zero weights: Zhang et al. 2016 (MICRO-49).
 
-16 elements at 1 GHz, each with 16 multipliers and a tree of adders (section IV): an
+16 elements at 1 GHz, each with 16 multipliers and a tree of adders: an
 element makes one output after another, 16 of its weights a cycle, for which an indexing
 module picks the inputs. Elements work asynchronously, so that a layer waits for the
 element whose outputs have most weights; what is left over of an output's last 16 is

@@ -3,8 +3,8 @@
 DaDianNao's 16 units at 606 MHz (Chen et al. 2014), each for 16 outputs at a time with
 16 lanes of multipliers: 256 outputs and 16 inputs a cycle, 4,096 multiply-adds. In
 Cnvlutin the 16 lanes take the inputs that are not zero, each from its own part of a
-window, and wait for each other at its end (section III). Activations are stored without
-zeros, with an offset of 4 bits beside their 16 (section IV.B). Zero weights are
+window, and wait for each other at its end. Activations are stored without
+zeros, with an offset of 4 bits beside their 16. Zero weights are
 multiplied like all others, and all weights lie in memory on the chip.
 
 Ours: all layers are treated so, fully connected ones too; inputs that are not zero lie

@@ -1,9 +1,9 @@
 """EIE skips zero weights and zero activations: Han et al. 2016 (arXiv:1602.01528).
 
-64 elements at 800 MHz, a multiply-add each a cycle (section V). Outputs are dealt to
+64 elements at 800 MHz, a multiply-add each a cycle. Outputs are dealt to
 the elements in turn, and an activation that is not zero is broadcast to all, which then
 multiply it with their weights of that input. Queues even out what differs from input to
-input (section IV), so that an element's work is that of all its weights and the layer
+input, so that an element's work is that of all its weights and the layer
 waits for the element with most. A weight is stored as 4 bits that choose one of 16
 values and 4 bits that count the zeros before it among the element's outputs of the
 input; where more than 15 lie between, a stored zero is multiplied (section III.B). So

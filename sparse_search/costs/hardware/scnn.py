@@ -1,6 +1,6 @@
 """SCNN skips zero weights and activations: Parashar et al. 2017 (arXiv:1708.04485).
 
-64 elements at 1 GHz, each with 4 × 4 multipliers (sections III and IV). The places of a
+64 elements at 1 GHz, each with 4 × 4 multipliers (sections 3 and 4). The places of a
 layer are divided among the elements, and all get all weights. Of an input channel, an
 element multiplies every vector of 4 weights with every vector of 4 of its activations,
 both without their zeros; what is left over of a last vector is idle (fragmentation).
