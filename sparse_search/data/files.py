@@ -131,10 +131,10 @@ def _download(remote: Remote, folder: Path) -> str:
             known_hash=remote.digest,
             fname=remote.file,
             path=folder,
-            downloader=pooch.HTTPDownloader(timeout=_SECONDS),
+            downloader=pooch.HTTPDownloader(timeout=_SECONDS),  # pyright: ignore
         )
     except requests.HTTPError as error:
-        return f"HTTP status {error.response.status_code}"
+        return str(error)
     except requests.Timeout:
         return f"no answer for {_SECONDS} seconds"
     except requests.RequestException:

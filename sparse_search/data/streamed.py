@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import jax
+import jax.core
 import numpy as np
 
 from sparse_search.errors import UserError
@@ -135,5 +136,5 @@ class _Rows:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, place: int) -> np.ndarray:
-        return self._inputs.one(int(self._rows[place]))
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._inputs.one(int(self._rows[index]))

@@ -98,7 +98,7 @@ def _table(
     table = pd.concat(frames, ignore_index=True)
     table.columns = columns
     for name in columns:
-        empty = int(table[name].isna().sum())
+        empty = int(np.count_nonzero(table[name].isna()))
         if empty:
             raise UserError(
                 f"{path}: column {name!r} has {empty} empty cells; fill them in, or "
