@@ -78,11 +78,7 @@ def _classes(
         if not is_reference(trial)
     ]
     found = summarise(sparse_cells(read_trials(rows, "accuracy")))
-    significant = classes.significant_structures(found)
-    return [
-        classes.classify(effects(s), s.seed_sd, bool(matters))
-        for s, matters in zip(found, significant, strict=True)
-    ]
+    return classes.classify_all([effects(s) for s in found], found)
 
 
 def _simulated(what: tuple[World, int]) -> dict[str, tuple[list[str], float]]:

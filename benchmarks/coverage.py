@@ -3,29 +3,38 @@
     python benchmarks/coverage.py [--repeats=500]
 
 Simulated tables whose truth is known: structures at 5 budgets, each with twice the
-weights of the one before. Of every table and budget: whether the 95 % intervals of the
-weight effect, the structure effect and R hold the truth, whether the class is decided
-(not "undetermined"), and whether it then contradicts the truth. Prints the table of
-docs/coverage.md.
+weights of the one before, and small dense networks to four times the largest. Of every
+table and budget: whether the 95 % intervals of the weight effect, the structure effect,
+R, the best large-sparse minus the best small dense network, and its gain in doublings
+hold the truth, whether the class is decided (not "undetermined"), and whether it then
+contradicts the truth. Prints the table of docs/coverage.md.
 """
 
 import argparse
 import multiprocessing
 import zlib
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparse_search.analysis import classes
 from sparse_search.analysis.cells import sparse_cells
 from sparse_search.analysis.effects import effects, summarise
-from sparse_search.analysis.table import read_trials
-from sparse_search.search.strategies.base import is_reference
+from sparse_search.analysis.gains import choice_without, dense_curve
+from sparse_search.analysis.small_dense import compare
+from sparse_search.analysis.table import Trials, read_trials
+from sparse_search.records import SMALL_DENSE
+from sparse_search.search.strategies.base import Trial, is_reference
 from sparse_search.testing.strategies import problem
 from sparse_search.testing.worlds import World, contradicts, draw, truths
 
 BUDGETS = (1000, 2000, 4000, 8000, 16000)
 WIDTHS = (16, 32, 64, 128)
+DENSE = (*BUDGETS, 32000, 64000)
+# What the two learning rates of small dense networks are below the mean structure.
+BELOW = (0.01, 0.03)
+EFFECTS = ("w", "σ", "R", "difference", "gain")
 
 
 class Shape(NamedTuple):
@@ -49,6 +58,7 @@ WORLDS = {
     "structure alone": World(0.0, 0.03, **NOISE),
     "R = 4": World(0.04, 0.01, **NOISE),
     "R = 2": World(0.03, 0.015, **NOISE),
+    "R = 1": World(0.025, 0.025, **NOISE),
     "R = 1.25": World(0.025, 0.02, **NOISE),
     "R = 0.8": World(0.02, 0.025, **NOISE),
     "R = 1/2": World(0.015, 0.03, **NOISE),
@@ -76,11 +86,12 @@ class Counts(NamedTuple):
     """What was seen of some tables.
 
     Attributes:
-        covered: of (w, sigma, R), the intervals that hold the truth.
+        covered: of `EFFECTS`, the intervals that hold the truth.
         known: of each, how many there were.
         decided: budgets that have a class.
         wrong: those of them whose class contradicts the truth.
         budgets: all.
+        misleading: tables in which a class is wrong.
     """
 
     covered: np.ndarray
@@ -88,6 +99,7 @@ class Counts(NamedTuple):
     decided: int
     wrong: int
     budgets: int
+    misleading: int
 
 
 def simulate(task: tuple[str, Shape, int]) -> Counts:
@@ -106,40 +118,128 @@ def simulate(task: tuple[str, Shape, int]) -> Counts:
     sparse = [trial for trial in sparse if trial.structure in first]
     space = space._replace(trials=tuple(sparse))
     expected = truths(world, len(BUDGETS))
-    covered, known = np.zeros((2, 3), int)
-    decided = wrong = 0
+    covered, known = np.zeros((2, len(EFFECTS)), int)
+    decided = wrong = misleading = 0
     for _ in range(repeats):
-        _, test = draw(world, space, rng)
-        rows = [
-            {
-                "structure": trial.structure,
-                "point": trial.point,
-                "method": trial.method,
-                "nnz": trial.nnz,
-                "seed": trial.seed,
-                "test_accuracy": test[trial.name],
-                "valid_accuracy": test[trial.name],
-            }
-            for trial in sparse
-            if rng.random() >= shape.missing
-        ]
-        found = summarise(sparse_cells(read_trials(rows, "accuracy")))
-        matters = classes.significant_structures(found)
-        for summary, truth, significant in zip(found, expected, matters, strict=True):
-            effect = effects(summary)
+        # Without noise: what is true of every trial, by structure and budget.
+        _, true = draw(world._replace(noise=0.0, block=0.0, shift=0.0), space, rng)
+        rows = table(world, shape, sparse, true, rng)
+        trials = read_trials(rows, "accuracy")
+        cells = sparse_cells(trials)
+        summaries = summarise(cells)
+        found = [effects(summary) for summary in summaries]
+        named = classes.classify_all(found, summaries)
+        for effect, truth in zip(found, expected, strict=True):
             ratio = truth.weight / truth.structure if truth.structure else np.inf
             if truth.weight == truth.structure == 0:
                 ratio = np.nan  # there is no truth to hold
             values = (truth.weight, truth.structure, ratio)
-            for i, (interval, value) in enumerate(zip(effect, values, strict=True)):
-                if np.isnan(interval.low) or np.isnan(value):
-                    continue
-                known[i] += 1
-                covered[i] += interval.low <= value <= interval.high
-            named = classes.classify(effect, summary.seed_sd, bool(significant))
-            decided += named != classes.UNDETERMINED
-            wrong += contradicts(named, truth)
-    return Counts(covered, known, decided, wrong, repeats * len(BUDGETS))
+            for i, (interval, value) in enumerate(zip(effect[:3], values, strict=True)):
+                count(covered, known, i, interval.low, interval.high, value)
+        contradicted = list(map(contradicts, named, expected))
+        decided += sum(one != classes.UNDETERMINED for one in named)
+        wrong += sum(contradicted)
+        misleading += any(contradicted)
+        curve = dense_curve(trials)
+        for b, row in enumerate(compare(trials, cells, summaries, curve)):
+            best, dense = chosen(trials, b)
+            levels = {(row["point"], row["nnz"]): row["true"] for row in rows}
+            of_best = np.mean([levels[point] for point in best])
+            apart = of_best - np.mean([levels[point] for point in dense])
+            count(covered, known, 3, row["low"], row["high"], apart)
+            count(covered, known, 4, *gain(row["gain"], rows, of_best, BUDGETS[b]))
+    budgets = repeats * len(BUDGETS)
+    return Counts(covered, known, decided, wrong, budgets, misleading)
+
+
+def table(
+    world: World,
+    shape: Shape,
+    sparse: Sequence[Trial],
+    true: dict[str, float],
+    rng: np.random.Generator,
+) -> list[dict[str, Any]]:
+    """One outcome of all trainings, sparse and small dense, which share their seeds."""
+    rows = [
+        {
+            "structure": trial.structure,
+            "point": trial.point,
+            "method": trial.method,
+            "nnz": trial.nnz,
+            "seed": trial.seed,
+            "true": true[trial.name],
+        }
+        for trial in sparse
+        if rng.random() >= shape.missing
+    ]
+    slope = np.broadcast_to(world.slope, len(BUDGETS))
+    rise = np.cumsum([0.0, *slope[:-1], slope[-1], slope[-1]])
+    rows += [
+        {
+            "structure": SMALL_DENSE,
+            "point": f"dense{below}",
+            "method": "dense",
+            "nnz": nnz,
+            "seed": seed,
+            "true": 0.5 + rise[d] - below,
+        }
+        for d, nnz in enumerate(DENSE)
+        for below in BELOW
+        for seed in range(shape.seeds)
+    ]
+    each = world.block * rng.normal(size=shape.seeds)
+    together = world.shift * rng.normal(size=(len(DENSE), shape.seeds))
+    for row in rows:
+        heavy = rng.standard_t(3) / 3**0.5 if world.heavy else rng.normal()
+        value = row["true"] + world.noise * heavy + each[row["seed"]]
+        value += together[DENSE.index(row["nnz"]), row["seed"]]
+        row["test_accuracy"] = value
+        row["valid_accuracy"] = value + 0.3 * world.noise * rng.normal()
+    return rows
+
+
+def chosen(trials: Trials, b: int) -> list[list[tuple[str, int]]]:
+    """The sparse and the dense network that each seed's difference is of."""
+    places = []
+    for points, nnz in ((trials.sparse, trials.nnz), (trials.dense, trials.dense_nnz)):
+        among = points.at(b)
+        seeds = range(len(trials.seeds))
+        at = [choice_without(points, among, k) for k in seeds]
+        places.append([(points.names[p], int(nnz[b])) for p in at if p >= 0])
+    return places
+
+
+def gain(
+    found: dict[str, Any], rows: Sequence[dict[str, Any]], wanted: float, nnz: int
+) -> tuple[float, float, float]:
+    """The limits of a gain, and how many doublings small dense truly needs."""
+    reached = {
+        row["nnz"]: row["true"] for row in rows if row["point"] == f"dense{BELOW[0]}"
+    }
+    curve = np.array([reached[nnz] for nnz in DENSE])
+    value = np.nan
+    if (np.diff(curve) > 0).all() and curve[0] <= wanted <= curve[-1]:
+        value = float(np.interp(wanted, curve, np.log2(DENSE)) - np.log2(nnz))
+    low, high = found["low"], found["high"]
+    return (
+        -np.inf if low is None else low,
+        np.inf if high is None else high,
+        value,
+    )
+
+
+def count(
+    covered: np.ndarray,
+    known: np.ndarray,
+    i: int,
+    low: float,
+    high: float,
+    value: float,
+) -> None:
+    """Whether an interval holds the truth, where both are known."""
+    if not np.isnan([low, high, value]).any():
+        known[i] += 1
+        covered[i] += low <= value <= high
 
 
 def main() -> None:
@@ -150,8 +250,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=500)
     options = parser.parse_args()
     tasks = [(name, shape, options.repeats) for shape in SHAPES for name in WORLDS]
-    print("| structures × seeds | truth | w | σ | R | decided | wrong of these |")
-    print("|---|---|---|---|---|---|---|")
+    heads = ("structures × seeds", "truth", *EFFECTS, "decided", "wrong of these")
+    print("| " + " | ".join((*heads, "tables with a wrong one")) + " |")
+    print("|---" * (len(heads) + 1) + "|")
     with multiprocessing.get_context("spawn").Pool() as pool:
         for (name, shape, _), found in zip(
             tasks, pool.imap(simulate, tasks), strict=True
@@ -163,6 +264,7 @@ def main() -> None:
             cells.append(f"{100 * found.decided / found.budgets:.0f} %")
             part = 100 * found.wrong / max(found.decided, 1)
             cells.append(f"{part:.1f} %" if found.decided else "–")
+            cells.append(f"{100 * found.misleading / options.repeats:.1f} %")
             print("| " + " | ".join(cells) + " |", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The command line: train, search, report, compare, scaling, cost, status.
+"""The command line: a function a command.
 
 A user's mistake is one sentence on standard error and exit status 2, never a
 traceback. SIGINT and SIGTERM save and say how to go on (exit status 130 and 143).
@@ -29,6 +29,8 @@ _COMMANDS = {
     "scaling": "fit scaling laws of nnz, sparsity and data to a table of losses",
     "cost": "weights, FLOPs and bytes of a network, without training it",
     "status": "what is done, running and failed, and how long the rest will take",
+    "export": "a trained network as files that other programs read",
+    "calibrate": "measure this CPU for the model of its speed",
 }
 
 
@@ -101,6 +103,21 @@ def _parser() -> argparse.ArgumentParser:
         "--skipped", action="store_true", help="what a search leaves out, and why"
     )
     add["report"].add_argument("--out", help="default: DIR/report", **folder)
+    add["report"].add_argument(
+        "--hardware",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="model time and energy on a machine: a100, h100, a100-2:4, a100-block32, "
+        "cpu, cambricon-x, cnvlutin, eie, scnn, …; may be repeated",
+    )
+    add["report"].add_argument(
+        "--activations",
+        metavar="PART",
+        type=float,
+        default=1.0,
+        help="for --hardware: the part of a layer's inputs that are not zero",
+    )
     add["compare"].add_argument(
         "workdirs", help="workdirs, or tables as CSV files", nargs="+", **folder
     )
@@ -126,6 +143,21 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="use only the rows with these values; may be repeated",
     )
+    add["export"].add_argument(
+        "source", metavar="DIR[:TRIAL]", help="a workdir, and one of its trials"
+    )
+    add["export"].add_argument(
+        "--format",
+        required=True,
+        help="npz, safetensors, safetensors-2:4 or statistics",
+    )
+    for name, text in (
+        ("export", "a folder for npz, else a file; CSV or JSON for statistics"),
+        ("calibrate", "a JSON file, for report --hardware=FILE"),
+    ):
+        add[name].add_argument(
+            "--out", help=text, metavar="PATH", type=Path, required=True
+        )
     _add_cost(add["cost"])
     return parser
 
@@ -308,8 +340,15 @@ def _report(arguments: argparse.Namespace) -> None:
     table, workdir, out = arguments.from_csv, arguments.workdir, arguments.out
     if (table is None) == (workdir is None):
         raise UserError("report takes a workdir, or --from-csv=FILE: one of them.")
+    machines = list(dict.fromkeys(arguments.hardware))
+    activations = arguments.activations
+    if machines and table is not None:
+        raise UserError("--hardware needs a workdir: a table does not tell the layers.")
+    if activations != 1 and not machines:
+        raise UserError("--activations goes with --hardware=NAME only.")
     if table is None:
-        _tell(build_report(workdir, out, arguments.metric or "accuracy"))
+        metric = arguments.metric or "accuracy"
+        _tell(build_report(workdir, out, metric, machines, activations))
     elif out is None:
         raise UserError("--from-csv=FILE takes --out=DIR, the folder to write to.")
     else:
@@ -355,6 +394,29 @@ def _status(arguments: argparse.Namespace) -> None:
     from sparse_search.status import skipped, status
 
     print("\n".join((skipped if arguments.skipped else status)(arguments.workdir)))
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from sparse_search.export import export
+
+    trial = export(arguments.source, arguments.format, arguments.out)
+    print(f"Exported {trial}: {arguments.out}")
+
+
+def _calibrate(arguments: argparse.Namespace) -> None:
+    from sparse_search.train import environment
+
+    environment.prepare()
+    from sparse_search.costs.hardware.calibrate import calibrate
+
+    found = calibrate(arguments.out)
+    forward, backward = found.forward.multiply_add, found.backward.multiply_add
+    print(
+        f"{found.machine}: {found.flops / 1e9:.0f} GFLOP/s, "
+        f"{found.bandwidth / 1e9:.0f} GB/s; a weight and example take "
+        f"{1e12 * forward:.0f} ps forward, {1e12 * backward:.0f} ps backward."
+    )
+    print(f"For sparse-search report DIR --hardware={arguments.out}")
 
 
 def _cost(arguments: argparse.Namespace, overrides: Sequence[str]) -> None:
@@ -467,6 +529,10 @@ def _run(
         _compare(parsed)
     elif parsed.command == "scaling":
         _scaling(parsed)
+    elif parsed.command == "export":
+        _export(parsed)
+    elif parsed.command == "calibrate":
+        _calibrate(parsed)
     else:
         _status(parsed)
     return 0

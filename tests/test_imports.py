@@ -35,7 +35,10 @@ names < masks
 names < report
 analysis < standing < progress < status < cli
 train < status
-train < notebook
+train < notebook < export < cli
+sparse < costs < export
+costs < report
+names < export
 search < testing
 train < transform
 train < costing < cli
@@ -170,10 +173,13 @@ def reached(module):
 
 
 JAX_FREE = [
-    m for m in MODULES if part(m) in {"analysis", "report", "records", "errors"}
+    m
+    for m in MODULES
+    if part(m) in {"analysis", "report", "records", "errors", "export"}
 ]
 JAX_FREE += ["sparse_search", "sparse_search.cli", "sparse_search.config"]
 JAX_FREE += ["sparse_search.notebook", "sparse_search.progress"]
+JAX_FREE += ["sparse_search.costs.hardware"]
 JAX_FREE += ["sparse_search.status", "sparse_search.standing", "sparse_search.costing"]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 from sparse_search.analysis import stats
-from sparse_search.analysis.effects import Effects, Summary, effects
+from sparse_search.analysis.effects import THRESHOLDS, Effects, Summary, effects
 
 WEIGHT = "weight-dominated"
 STRUCTURE = "structure-dominated"
@@ -26,7 +26,11 @@ def weights_matter(effect: Effects) -> bool:
 
 
 def classify(
-    effect: Effects, seed_sd: float, significant: bool, threshold: float = 1.0
+    effect: Effects,
+    seed_sd: float,
+    significant: bool,
+    resolved: bool = True,
+    threshold: float = 1.0,
 ) -> str:
     """The class of one budget.
 
@@ -34,16 +38,18 @@ def classify(
         effect: its effects.
         seed_sd: one seed standard deviation, the width that counts as saturated.
         significant: whether the structure effect is, corrected for all budgets.
+        resolved: whether R differs from the threshold, corrected likewise; where the
+            effects' own confidence is corrected, it needs no further one.
         threshold: the R at which weight and structure are held to be worth as much.
     """
-    weight, structure, dominance = effect
+    weight, structure, dominance, _ = effect
     if np.isnan([weight.low, structure.low, dominance.low]).any():
         return UNDETERMINED
     low, high = dominance.low / threshold, dominance.high / threshold
     matters = weights_matter(effect)
-    if matters and low > 1:
+    if matters and resolved and low > 1:
         return WEIGHT
-    if significant and high < 1:
+    if significant and resolved and high < 1:
         return STRUCTURE
     if matters and significant and 0.5 <= low <= 1 <= high <= 2:
         return BALANCED
@@ -51,6 +57,38 @@ def classify(
     if not matters and not significant and reach <= seed_sd:
         return SATURATED
     return UNDETERMINED
+
+
+def classify_all(
+    found: list[Effects], summaries: list[Summary], threshold: float = 1.0
+) -> list[str]:
+    """The classes of all budgets of one table, which share their errors.
+
+    Where R were 1 at every budget, one class of a table or more would be wrong, on
+    either side, in 5 % of the tables.
+
+    Args:
+        found: the effects of every budget.
+        summaries: what they are of.
+        threshold: see `classify`.
+    """
+    return [
+        classify(effect, s.seed_sd, bool(matters), bool(sure), threshold)
+        for effect, s, matters, sure in zip(
+            found,
+            summaries,
+            significant_structures(summaries),
+            resolved(found, threshold),
+            strict=True,
+        )
+    ]
+
+
+def resolved(found: list[Effects], threshold: float = 1.0) -> np.ndarray:
+    """(B,) whether each R differs from a threshold, by Holm over budgets."""
+    place = THRESHOLDS.index(threshold)
+    adjusted = stats.holm([effect.p[place] for effect in found])
+    return np.nan_to_num(adjusted, nan=0.0) < 1 - stats.CONFIDENCE
 
 
 def significant_structures(summaries: list[Summary]) -> np.ndarray:
@@ -97,7 +135,8 @@ def _first_decided(planned: list[tuple[int, Summary]], budgets: int) -> int | No
         # Bonferroni, its power raised as that of the intervals.
         significant = s.p < (1 - _POWER_CONFIDENCE) / budgets
         effect = effects(s, _POWER_CONFIDENCE)
-        return classify(effect, s.seed_sd, significant) != UNDETERMINED
+        sure = effect.p[THRESHOLDS.index(1.0)] < (1 - _POWER_CONFIDENCE) / budgets
+        return classify(effect, s.seed_sd, significant, sure) != UNDETERMINED
 
     if not planned or not decided(planned[-1][1]):
         return None
@@ -130,8 +169,10 @@ def with_seeds(s: Summary, seeds: int, slope_seeds: int) -> Summary:
             s,
             seeds=seeds,
             slope_seeds=slope_seeds,
-            slope_variance=s.slope_variance * s.slope_seeds / slope_seeds,
-            slope_dof=s.slope_dof * (slope_seeds - 1) / max(s.slope_seeds - 1, 1),
+            slope_noise=s.slope_noise.scaled(
+                s.slope_seeds / slope_seeds,
+                (slope_seeds - 1) / max(s.slope_seeds - 1, 1),
+            ),
             replicates=s.replicates * seeds / s.seeds,
             dof=s.dof * (seeds - 1) / max(s.seeds - 1, 1),
         )
@@ -144,7 +185,7 @@ def _with_structures(s: Summary, structures: int) -> Summary:
         replace(
             s,
             structures=structures,
-            slope_variance=s.slope_variance / more,
+            slope_noise=s.slope_noise.with_structures(more),
             dof=s.dof * dof,
         )
     )

@@ -1,6 +1,5 @@
 """Accuracy-versus-weights curves: means and intervals over seeds, for the report."""
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,25 +7,22 @@ import numpy as np
 from sparse_search.analysis import stats
 from sparse_search.analysis.cells import sparse_cells
 from sparse_search.analysis.gains import reference_points
-from sparse_search.analysis.table import Points, best, read_trials
+from sparse_search.analysis.table import Points, Trials, best
 
 Curve = list[dict[str, Any]]
 """A dict a budget: nnz, mean, low, high (None for one seed) and n, the seeds."""
 
 
-def sparse_curves(
-    rows: Iterable[Mapping[str, Any]], metric: str = "accuracy"
-) -> dict[str, Curve]:
+def sparse_curves(trials: Trials) -> dict[str, Curve]:
     """Each sparse structure's test metric by budget, at its best learning rate.
 
     Args:
-        rows: a row a trial, with the keys of `records.COLUMNS`.
-        metric: one of `table.METRICS`.
+        trials: what `table.read_trials` gives.
 
     Returns:
         structure -> its curve, by increasing nnz.
     """
-    cells = sparse_cells(read_trials(rows, metric))
+    cells = sparse_cells(trials)
     return {
         name: [
             _node(nnz, values)
@@ -37,9 +33,7 @@ def sparse_curves(
     }
 
 
-def dense_reference(
-    rows: Iterable[Mapping[str, Any]], metric: str = "accuracy"
-) -> Curve:
+def dense_reference(trials: Trials) -> Curve:
     """Small dense networks, the best on validation at each budget.
 
     Depth, width and learning rate are chosen by mean validation over seeds; points
@@ -47,10 +41,8 @@ def dense_reference(
     `point` its name.
 
     Args:
-        rows: a row a trial, with the keys of `records.COLUMNS`.
-        metric: one of `table.METRICS`.
+        trials: what `table.read_trials` gives.
     """
-    trials = read_trials(rows, metric)
     curve = []
     for budget in range(len(trials.dense_nnz)):
         among = reference_points(trials, budget)

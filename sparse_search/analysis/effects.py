@@ -18,6 +18,7 @@ from scipy import special
 from sparse_search.analysis import stats
 from sparse_search.analysis.cells import Cells
 from sparse_search.analysis.layout import Fit, fit_two_way, within_sd
+from sparse_search.analysis.shifts import Noise, shifted_means
 
 
 class Interval(NamedTuple):
@@ -34,10 +35,9 @@ class Summary:
 
     seeds: int
     seed_sd: float  # between seeds of one structure
-    # The weight effect: mean slope, its variance, the slopes' spread.
+    # The weight effect: mean slope, its noise, the slopes' spread.
     slope: float
-    slope_variance: float
-    slope_dof: float
+    slope_noise: Noise
     slope_structures: int
     slope_seeds: int
     slope_spread: float  # between structures, variance, seed noise included
@@ -57,12 +57,17 @@ class Summary:
         return float(np.sqrt(max(0.0, self.rms**2 - self.error / self.replicates)))
 
 
+THRESHOLDS = (0.5, 1.0, 2.0)
+"""The values of R that classes are told apart at: 1, and 1/2 and 2 beside it."""
+
+
 class Effects(NamedTuple):
-    """The three effects of one budget."""
+    """The three effects of one budget, and how sure R is not one of `THRESHOLDS`."""
 
     weight: Interval
     structure: Interval
     dominance: Interval
+    p: tuple[float, ...] = (np.nan,) * len(THRESHOLDS)
 
 
 def neighbours(budget: int, budgets: int) -> tuple[int, int]:
@@ -92,28 +97,27 @@ def _independent(budgets: int) -> float:
     return budgets**2 / float((correlation**2).sum())
 
 
-def _slope_noise(fits: list[Fit | None]) -> tuple[np.ndarray, np.ndarray]:
-    """The error variance behind each mean slope, in units of its `mean_factor`.
+def _slope_noise(fits: list[Fit | None]) -> list[Noise]:
+    """The noise of each mean slope.
 
     Seeds may shift all structures together from one budget to the next: such shifts
     do not average out over structures, and 3 seeds alone say little about them, so
     their size relative to the error is pooled over budgets.
     """
-    own, own_dof, scale, scale_dof = np.full((4, len(fits)), np.nan)
+    own, own_dof, scale, scale_dof, factor = np.full((5, len(fits)), np.nan)
     for b, fit in enumerate(fits):
         own_dof[b] = scale_dof[b] = 0
         if fit is None or fit.dof < 1:
             continue
         scale[b], scale_dof[b] = fit.error, fit.dof
-        own[b], own_dof[b] = fit.error, fit.dof
+        own[b], own_dof[b], factor[b] = fit.error, fit.dof, fit.mean_factor
         if len(fit.seed) > 1:
             own[b] = fit.seed.var(ddof=1) * fit.per_seed
             own_dof[b] = len(fit.seed) - 1
         else:
             scale_dof[b] = 0  # no seed effects to compare with: stands alone
-    return stats.pooled_variance(
-        own, own_dof, scale, scale_dof, _independent(len(fits)), at_least_scale=True
-    )
+    independent = _independent(len(fits))
+    return shifted_means(own, own_dof, scale, scale_dof, factor, independent)
 
 
 def summarise(cells: Cells) -> list[Summary]:
@@ -122,17 +126,17 @@ def summarise(cells: Cells) -> list[Summary]:
     levels = [fit_two_way(cells.test[:, b]) for b in range(count)]
     changes = _slopes(cells) if count > 1 else []
     slopes: list[Fit | None] = [None] * count
-    noise = noise_dof = np.zeros(count)
+    noises = [Noise(np.nan, 0)] * count
     if count > 1:
         slopes = [fit_two_way(s) for s in changes]
-        noise, noise_dof = _slope_noise(slopes)
+        noises = _slope_noise(slopes)
     summaries = []
     for b, (level, slope) in enumerate(zip(levels, slopes, strict=True)):
         assert level is not None  # a budget is one because a structure has it
         spread = np.nan
         if slope is not None and len(slope.structure) > 1:
             # Seed shifts common to all structures come on top of their spread.
-            common = max(0.0, noise[b] - slope.error) * slope.mean_factor
+            common = max(0.0, noises[b].variance - slope.error * slope.mean_factor)
             spread = slope.structure.var(ddof=1) + common * len(slope.structure)
         rms = float(level.structure.std(ddof=1)) if len(level.structure) > 1 else np.nan
         summaries.append(
@@ -140,8 +144,7 @@ def summarise(cells: Cells) -> list[Summary]:
                 seeds=_seeds(cells.test[:, b]),
                 seed_sd=within_sd(cells.test[:, b]),
                 slope=slope.mean if slope else np.nan,
-                slope_variance=noise[b] * slope.mean_factor if slope else np.nan,
-                slope_dof=float(noise_dof[b]),
+                slope_noise=noises[b],
                 slope_structures=len(slope.structure) if slope else 0,
                 slope_seeds=_seeds(changes[b]) if slope else 0,
                 slope_spread=spread,
@@ -161,11 +164,11 @@ def _seeds(y: np.ndarray) -> int:
 
 
 def weight_effect(summary: Summary, confidence: float = stats.CONFIDENCE) -> Interval:
-    """w(b) with its t interval."""
+    """w(b) with its interval."""
     s = summary
-    if not s.slope_dof > 0 or np.isnan(s.slope_variance):
+    if not s.slope_noise.known:
         return Interval(s.slope, np.nan, np.nan)
-    half = stats.t_quantile(s.slope_dof, confidence) * np.sqrt(s.slope_variance)
+    half = float(s.slope_noise.quantiles((1 + confidence) / 2))
     return Interval(s.slope, s.slope - half, s.slope + half)
 
 
@@ -185,22 +188,23 @@ def effects(summary: Summary, confidence: float = stats.CONFIDENCE) -> Effects:
     structure = Interval(value, float(low), float(high))
     if np.isnan(weight.low):
         return Effects(weight, structure, unknown)
-    slopes = stats.t_values(s.slope, s.slope_variance, s.slope_dof)
+    slopes = s.slope + s.slope_noise.quantiles(stats.LEVELS)
     spread = stats.quantiles(distribution, stats.LEVELS)
-    dominance = _dominance(weight, value, slopes, spread, confidence)
-    return Effects(weight, structure, dominance)
+    ratio = stats.ratios(slopes, spread)
+    dominance = _dominance(weight, value, ratio, confidence)
+    p = tuple(stats.ratio_p(ratio, threshold) for threshold in THRESHOLDS)
+    return Effects(weight, structure, dominance, p)
 
 
 def _dominance(
     weight: Interval,
     sd: float,
-    slopes: np.ndarray,
-    spread: np.ndarray,
+    ratio: np.ndarray,
     confidence: float,
 ) -> Interval:
     if weight.value == 0 and sd == 0:
         return Interval(np.nan, 0.0, np.inf)
-    low, high = stats.ratio_interval(slopes, spread, confidence)
+    low, high = stats.ratio_interval(ratio, confidence)
     if weight.low <= 0 <= weight.high:
         low = 0.0
     return Interval(abs(weight.value) / sd if sd > 0 else np.inf, low, high)
@@ -228,5 +232,6 @@ def random_effects(summary: Summary, confidence: float = stats.CONFIDENCE) -> Ef
     structure = Interval(fixed.structure.value, float(low), float(high))
     slopes = stats.t_values(s.slope, variance, dof)
     spread = stats.shared_quantiles(both, stats.LEVELS)
-    dominance = _dominance(weight, structure.value, slopes, spread, confidence)
+    ratio = stats.ratios(slopes, spread)
+    dominance = _dominance(weight, structure.value, ratio, confidence)
     return Effects(weight, structure, dominance)

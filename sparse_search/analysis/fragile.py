@@ -20,6 +20,7 @@ from sparse_search.analysis.effects import (
 )
 from sparse_search.analysis.gains import DenseCurve, gains
 from sparse_search.analysis.layout import fit_two_way
+from sparse_search.analysis.shifts import Noise
 from sparse_search.analysis.table import METRICS
 
 
@@ -28,7 +29,7 @@ def fragile_because(
     metric: str,
     curve: DenseCurve | None,
     decided: list[Effects],
-    significant: np.ndarray,
+    summaries: list[Summary],
     named: list[str],
 ) -> list[list[str]]:
     """For every budget, the changes under which its class flips.
@@ -42,17 +43,16 @@ def fragile_because(
         metric: its metric.
         curve: the small-dense reference, for the scale of gains.
         decided: the effects of every budget.
-        significant: (B,) whether each structure effect is.
+        summaries: of every budget.
         named: the class of every budget.
     """
     reasons: list[list[str]] = [[] for _ in named]
-    for b, name in enumerate(named):
-        if name not in (classes.WEIGHT, classes.STRUCTURE):
-            continue  # balanced is defined by the thresholds' range, around 1
-        for threshold, label in ((0.5, "R threshold 1/2"), (2.0, "R threshold 2")):
-            effect = decided[b]
-            other = classes.classify(effect, np.nan, significant[b], threshold)
-            if _flips(name, other, effect.dominance.value, threshold):
+    for threshold, label in ((0.5, "R threshold 1/2"), (2.0, "R threshold 2")):
+        others = classes.classify_all(decided, summaries, threshold)
+        for b, name in enumerate(named):
+            if name not in (classes.WEIGHT, classes.STRUCTURE):
+                continue  # balanced is defined by the thresholds' range, around 1
+            if _flips(name, others[b], decided[b].dominance.value, threshold):
                 reasons[b].append(label)
     ask = {
         float(nnz): b
@@ -61,17 +61,16 @@ def fragile_because(
     }
     if not ask:
         return reasons
-    for label, nnz, summaries in _alternatives(cells, metric, curve):
-        matters = classes.significant_structures(summaries)
-        for i, summary in enumerate(summaries):
+    for label, nnz, changed in _alternatives(cells, metric, curve):
+        found = [effects(summary) for summary in changed]
+        others = classes.classify_all(found, changed)
+        for i, other in enumerate(others):
             b = ask.get(float(nnz[i]))
             if b is None:
                 continue
             if label == "gain units" and named[b] == classes.SATURATED:
                 continue  # on a flat reference gains are noise
-            effect = effects(summary)
-            other = classes.classify(effect, summary.seed_sd, bool(matters[i]))
-            if _flips(named[b], other, effect.dominance.value, 1.0):
+            if _flips(named[b], other, found[i].dominance.value, 1.0):
                 reasons[b].append(label)
     return reasons
 
@@ -140,7 +139,5 @@ def _in_gains(cells: Cells, curve: DenseCurve) -> tuple[np.ndarray, list[Summary
     for b, summary in enumerate(summarise(replace(cells, test=values))):
         level = fit_two_way(values[:, b])
         if b in use and level is not None:
-            summaries.append(
-                replace(summary, slope=1.0, slope_variance=0.0, slope_dof=1.0)
-            )
+            summaries.append(replace(summary, slope=1.0, slope_noise=Noise(0.0, 1)))
     return cells.nnz[use], summaries

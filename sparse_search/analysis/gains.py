@@ -66,6 +66,16 @@ class DenseCurve:
     doublings: np.ndarray  # (D,) log2 nnz, increasing
     metric: np.ndarray  # (D,) not decreasing; more is better
     sign: float  # the table's metric times this is such that more is better
+    # (D, K) the table's metric with each seed, NaN where missing.
+    seeds: np.ndarray | None = None
+
+    def at_seeds(self, doublings: float) -> np.ndarray:
+        """(K,) what each seed reaches at a log2 nnz; its ends go on flat."""
+        assert self.seeds is not None
+        unit = np.eye(len(self.doublings))
+        weights = np.array([np.interp(doublings, self.doublings, e) for e in unit])
+        used = weights > 0
+        return weights[used] @ self.seeds[used]
 
     def reach(self, metric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where the curve first reaches some metrics (of any shape).
@@ -92,18 +102,19 @@ class DenseCurve:
 def dense_curve(trials: Trials) -> DenseCurve | None:
     """The small-dense reference curve; None with fewer than two budgets."""
     sign = METRICS[trials.metric].sign
-    nnz, metric = [], []
+    nnz, seeds = [], []
     for budget in range(len(trials.dense_nnz)):
         among = reference_points(trials, budget)
         if len(among):
             # Its own nnz, which is up to 2 % off the budget it stands for.
             nnz.append(trials.dense.nnz[best(trials.dense, among)])
-            metric.append(sign * np.nanmean(cross_fitted(trials.dense, among)[0]))
+            seeds.append(cross_fitted(trials.dense, among)[0])
     if len(nnz) < 2:
         return None
     order = np.argsort(nnz)
-    metric = isotonic_regression(np.array(metric)[order]).x
-    return DenseCurve(np.log2(nnz)[order], metric, sign)
+    of_seed = np.array(seeds)[order]
+    metric = isotonic_regression(sign * np.nanmean(of_seed, axis=1)).x
+    return DenseCurve(np.log2(nnz)[order], metric, sign, of_seed)
 
 
 def gains(cells: Cells, curve: DenseCurve) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,9 @@
 
 A point is *dominated* if another costs no more and is no worse on validation, and is
 less or better in one of the two. Fronts are chosen on mean validation metrics; what
-they reach is said on test, so that a lucky test value makes no member.
+they reach is said on test, so that a lucky test value makes no member. A member is the
+best for its cost because it was chosen as that: the interval beside it is of the
+choice, which is made again for every seed on the other seeds.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparse_search.analysis import stats
-from sparse_search.analysis.table import Points, read_trials
+from sparse_search.analysis.gains import choice_without
+from sparse_search.analysis.table import Points, Trials, together
 from sparse_search.records import SMALL_DENSE
 
 COSTS = {
@@ -33,8 +36,11 @@ class Point(NamedTuple):
         nnz: its non-zero weights.
         cost: what it costs, in the unit of the column; the geometric mean over seeds.
         mean: the test metric, the mean over seeds.
-        low: lower end of its 95 % interval, None with one seed.
-        high: upper end, None with one seed.
+        reached: of a member: the test metric of the best that costs no more, chosen
+            for each seed on the other seeds; None else, and with one seed.
+        low: lower end of the 95 % interval of that.
+        high: upper end.
+        kept: of a member: for how many seeds it is the choice.
         seeds: how many seeds.
         whole: whether each of its trials gave a metric above chance.
         member: whether it is on the front.
@@ -46,8 +52,10 @@ class Point(NamedTuple):
     nnz: int
     cost: float
     mean: float
+    reached: float | None
     low: float | None
     high: float | None
+    kept: int
     seeds: int
     whole: bool
     member: bool
@@ -81,9 +89,11 @@ def front(cost: np.ndarray, gain: np.ndarray) -> np.ndarray:
 
 
 def fronts(
-    rows: Iterable[Mapping[str, Any]], metric: str = "accuracy"
+    rows: Iterable[Mapping[str, Any]],
+    trials: Trials,
+    costs: Iterable[str] = tuple(COSTS),
 ) -> dict[str, list[Point]]:
-    """All points against each of `COSTS`, by rising cost, with the members of fronts.
+    """All points against each cost, by rising cost, with the members of fronts.
 
     Points of which a trial diverged, failed or collapsed are no members: what trains
     only sometimes is not chosen for its lucky seeds. A cost that no record has is left
@@ -91,44 +101,30 @@ def fronts(
 
     Args:
         rows: a row a trial, with the keys of `records.COLUMNS`.
-        metric: one of `table.METRICS`.
-
-    Raises:
-        UserError: an unknown metric, or a row without nnz, structure or seed.
+        trials: the same, as `table.read_trials` gives them, with the costs.
+        costs: columns of the rows.
     """
-    rows = list(rows)
-    trials = read_trials(rows, metric)
     lost = {
         (row["structure"], str(row.get("point")))
         for row in rows
         if row.get("status") in ("diverged", "failed") and not row.get("parent")
     }
+    points = together(trials.sparse, trials.dense)
+    measured = np.isfinite(points.test).any(axis=1)
+    whole = ~points.collapsed.any(axis=1)
+    for p, name in enumerate(zip(points.structures, points.names, strict=True)):
+        whole[p] &= name not in lost
+    gain = np.array([_mean(values) for values in points.valid])
     found = {}
-    for cost in COSTS:
-        points = [
-            # Means of equal costs over different seeds differ in their last digits.
-            (family, p, float(f"{amount:.10g}"))
-            for family in (trials.sparse, trials.dense)
-            for p, amount in enumerate(_amounts(family, cost))
-            if np.isfinite(amount) and np.isfinite(family.test[p]).any()
-        ]
-        if not points:
+    for cost in costs:
+        amount = _amounts(points, cost)
+        shown = np.flatnonzero(np.isfinite(amount) & measured)
+        if not len(shown):
             continue
-        whole = [
-            (family.structures[p], family.names[p]) not in lost
-            and not family.collapsed[p].any()
-            for family, p, _ in points
-        ]
-        gain = [
-            _mean(family.valid[p]) if fine else np.nan
-            for (family, p, _), fine in zip(points, whole, strict=True)
-        ]
-        members = front(np.array([amount for *_, amount in points]), np.array(gain))
+        member = front(amount[shown], np.where(whole[shown], gain[shown], np.nan))
         found[cost] = [
-            _point(family, p, amount, bool(fine), bool(member))
-            for (family, p, amount), fine, member in zip(
-                points, whole, members, strict=True
-            )
+            _point(points, p, amount, bool(whole[p]), shown[whole[shown]], bool(chosen))
+            for p, chosen in zip(shown.tolist(), member, strict=True)
         ]
         found[cost].sort(key=lambda point: (point.cost, point.structure, point.name))
     return found
@@ -138,7 +134,9 @@ def _amounts(points: Points, cost: str) -> np.ndarray:
     """(P,) the cost of each point, NaN where it is not recorded."""
     if cost == "nnz":
         return points.nnz
-    return np.array([2 ** _mean(values) for values in points.costs[cost]])
+    amounts = [2 ** _mean(values) for values in points.costs[cost]]
+    # Means of equal costs over different seeds differ in their last digits.
+    return np.array([float(f"{amount:.10g}") for amount in amounts])
 
 
 def _mean(values: np.ndarray) -> float:
@@ -146,19 +144,51 @@ def _mean(values: np.ndarray) -> float:
     return float(known.mean()) if len(known) else np.nan
 
 
-def _point(family: Points, p: int, cost: float, whole: bool, member: bool) -> Point:
-    mean, low, high = stats.t_interval(family.test[p])
-    seeds = int(np.isfinite(family.test[p]).sum())
+def _point(
+    points: Points,
+    p: int,
+    amount: np.ndarray,
+    whole: bool,
+    candidates: np.ndarray,
+    member: bool,
+) -> Point:
+    reached = low = high = None
+    kept = 0
+    if member:
+        among = candidates[amount[candidates] <= amount[p]]
+        kept, ends = _repeated(points, p, among)
+        if ends is not None:
+            reached, low, high = ends
     return Point(
-        structure=family.structures[p],
-        method=family.methods[p],
-        name=family.names[p],
-        nnz=int(family.nnz[p]),
-        cost=cost,
-        mean=mean,
-        low=low if seeds > 1 else None,
-        high=high if seeds > 1 else None,
-        seeds=seeds,
+        structure=points.structures[p],
+        method=points.methods[p],
+        name=points.names[p],
+        nnz=int(points.nnz[p]),
+        cost=float(amount[p]),
+        mean=_mean(points.test[p]),
+        reached=reached,
+        low=low,
+        high=high,
+        kept=kept,
+        seeds=int(np.isfinite(points.test[p]).sum()),
         whole=whole,
         member=member,
+    )
+
+
+def _repeated(
+    points: Points, p: int, among: np.ndarray
+) -> tuple[int, tuple[float, float, float] | None]:
+    """How often a point is the choice, and what the choice reaches on test."""
+    choices = [choice_without(points, among, k) for k in range(points.test.shape[1])]
+    values = [points.test[c, k] for k, c in enumerate(choices) if c >= 0]
+    if len(values) < 2:
+        return choices.count(p), None
+    mean, low, high = stats.t_interval(values)
+    # A choice that changes with the seed left out: as in `small_dense`.
+    wider = 1.0 if len(set(choices) - {-1}) < 2 else np.sqrt(2)
+    return choices.count(p), (
+        mean,
+        mean - wider * (mean - low),
+        mean + wider * (high - mean),
     )

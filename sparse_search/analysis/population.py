@@ -105,7 +105,7 @@ def _noise(
         # As in `small_dense`: six seeds say enough.
         np.where(dof >= stats.FEWEST, 0, [s.dof for s in summaries]),
         independent=len(own),
-        at_least_scale=True,
+        least=1.0,
     )
     # As in `small_dense`: a choice that changes with the seed left out.
     return np.where(agreed, variance, 2 * variance), dof

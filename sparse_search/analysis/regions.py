@@ -56,7 +56,11 @@ def region_map(
     Raises:
         UserError: an unknown metric, or a row without nnz, structure or seed.
     """
-    trials = read_trials(rows, metric)
+    return map_of(read_trials(rows, metric), task)
+
+
+def map_of(trials: Trials, task: str = "") -> dict[str, Any]:
+    """The region map of trials that are read already; see `region_map`."""
     level = at_budgets(trials)
     cells = sparse_cells(level)
     curve = dense_curve(trials)  # each network at its own nnz
@@ -68,7 +72,7 @@ def region_map(
     at_costs = at_equal_costs(trials, summaries)
     result = {
         "task": task,
-        "metric": f"test_{metric}",
+        "metric": f"test_{trials.metric}",
         **_map(cells, trials, curve),
         "by_method": {
             method: _map(cells.of_method(method), trials, curve)
@@ -76,7 +80,7 @@ def region_map(
         },
         "large_sparse_vs_small_dense": against_dense,
         "at_equal_cost": at_costs,
-        "disagreements": disagreements(against_dense, at_costs, metric),
+        "disagreements": disagreements(against_dense, at_costs, trials.metric),
         "population": population(level, cells, summaries),
         "without_collapsed": without,
         "chosen_on": trials.chosen_on,
@@ -106,11 +110,7 @@ def _classify(
     summaries = summarise(cells)
     found = [effects(s) for s in summaries]
     significant = classes.significant_structures(summaries)
-    named = [
-        classes.classify(effect, s.seed_sd, bool(matters))
-        for effect, s, matters in zip(found, summaries, significant, strict=True)
-    ]
-    return summaries, found, significant, named
+    return summaries, found, significant, classes.classify_all(found, summaries)
 
 
 def _map(cells: Cells, trials: Trials, curve: DenseCurve | None) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def _map(cells: Cells, trials: Trials, curve: DenseCurve | None) -> dict[str, An
     summaries, found, significant, named = _classify(cells)
     scaled = other_scale(cells, trials.metric)
     elsewhere = [None] * len(named) if scaled is None else _classify(scaled)[-1]
-    reasons = fragile_because(cells, trials.metric, curve, found, significant, named)
+    reasons = fragile_because(cells, trials.metric, curve, found, summaries, named)
     budgets = []
     for b, (s, effect) in enumerate(zip(summaries, found, strict=True)):
         undetermined = named[b] == classes.UNDETERMINED
@@ -156,7 +156,8 @@ def _counts(trials: Trials, nnz: float, structures: set[str]) -> dict[str, int]:
 
 def _intervals(effect: Effects) -> dict[str, dict[str, float]]:
     names = ("weight_effect", "structure_sd", "dominance")
-    return {name: Interval(*e)._asdict() for name, e in zip(names, effect, strict=True)}
+    pairs = zip(names, effect[: len(names)], strict=True)
+    return {name: Interval(*one)._asdict() for name, one in pairs}
 
 
 def _plain(value: Any) -> Any:

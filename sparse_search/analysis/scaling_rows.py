@@ -1,57 +1,25 @@
 """The rows of a table, from a CSV file or from trials of ours."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sparse_search.analysis.csv_rows import read_csv
 from sparse_search.analysis.scaling_table import OURS
 from sparse_search.analysis.table import best, read_trials
-from sparse_search.errors import UserError
 
 
-def read_csv(path: Path) -> list[dict[str, Any]]:
-    """The rows of a CSV file, whose first line names the columns.
-
-    Commas, semicolons and tabs are understood; blank lines are skipped.
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a CSV file; the key "" holds the number of a row's line.
 
     Raises:
-        UserError: it is missing, no text, empty, or a line has another number of cells.
+        UserError: as `csv_rows.read_csv`.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(
-            f"There is no file {path}; give a CSV file or a workdir."
-        ) from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is no text in UTF-8; give a CSV file.") from None
-    first = text.lstrip("\r\n").partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    try:
-        lines = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
-        numbered = [(lines.line_num, cells) for cells in lines if any(cells)]
-    except csv.Error as error:
-        raise UserError(f"{path} is no CSV file ({error}).") from None
-    if len(numbered) < 2:
-        raise UserError(f"{path} has no rows below a line that names the columns.")
-    header = [name.strip() for name in numbered[0][1]]
-    twice = {name for name in header if name and header.count(name) > 1}
-    if twice:
-        raise UserError(f"{path} has two columns named {min(twice)!r}; rename one.")
-    for number, cells in numbered[1:]:
-        if len(cells) != len(header):
-            raise UserError(
-                f"{path}, line {number} has {len(cells)} cells where the header has "
-                f"{len(header)}; is a cell with a comma not in quotes?"
-            )
-    return [
-        {"": number, **dict(zip(header, map(str.strip, cells), strict=True))}
-        for number, cells in numbered[1:]
-    ]
+    sheet = read_csv(path)
+    pairs = zip(sheet.numbers, sheet.rows, strict=True)
+    return [{**row, "": number} for number, row in pairs]
 
 
 def at_best_learning_rates(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

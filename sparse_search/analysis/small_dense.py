@@ -44,6 +44,10 @@ def compare(
     half = half_widths(difference, agreed, summaries, len(agreed))
     if curve is not None:
         gained, censored = gains(cells, curve)
+        # At another nnz than the budget's own the seeds may be shifted otherwise.
+        far = sparse - _reached(sparse, difference, curve)
+        half_far = half_widths(far, agreed, summaries, len(agreed))
+        half_far = np.where(np.isnan(half_far), half, half_far)
     rows = []
     for b in np.flatnonzero(np.isfinite(difference).any(axis=1)).tolist():
         value = float(np.nanmean(difference[b]))
@@ -58,17 +62,32 @@ def compare(
             "seeds": int(np.isfinite(difference[b]).sum()),
         }
         if curve is not None:
-            # The noise of the difference, read off the curve: what lies within it of
-            # the sparse metric cannot be told from it.
-            paired = np.where(np.isfinite(difference[b]), sparse[b], np.nan)
-            mean = float(np.nanmean(paired))
-            row["gain"] = gain_of(curve, np.log2(trials.nnz[b]), mean, half[b])
+            # The noise of the difference to the curve there, read off the curve: what
+            # lies within it of the sparse metric cannot be told from it.
+            mean = _paired_mean(sparse[b], difference[b])
+            row["gain"] = gain_of(curve, np.log2(trials.nnz[b]), mean, half_far[b])
             row |= _spread(gained[:, b], censored[:, b])
         else:
             row["gain"] = dict(value=None, low=None, high=None, censored=None)
             row |= {"gain_mean": None, "gain_sd": None}
         rows.append(row)
     return rows
+
+
+def _paired_mean(sparse: np.ndarray, difference: np.ndarray) -> float:
+    """The mean over the seeds that small dense has, too."""
+    return float(np.nanmean(np.where(np.isfinite(difference), sparse, np.nan)))
+
+
+def _reached(
+    sparse: np.ndarray, difference: np.ndarray, curve: DenseCurve
+) -> np.ndarray:
+    """(B, K) each seed of small dense where it is, on average, as good as sparse."""
+    found = np.full(sparse.shape, np.nan)
+    for b in np.flatnonzero(np.isfinite(difference).any(axis=1)).tolist():
+        mean = _paired_mean(sparse[b], difference[b])
+        found[b] = curve.at_seeds(float(curve.reach(np.array(mean))[0]))
+    return found
 
 
 def half_widths(
@@ -96,7 +115,6 @@ def half_widths(
         # From six seeds on a budget's own say enough; of fewer, what other budgets do.
         np.where(counts > stats.FEWEST, 0, [s.dof for s in summaries]),
         independent=independent,
-        at_least_scale=False,
     )
     # Where the choice changes with the seed left out, each seed's choice leans on the
     # others' luck, and the mean varies twice as much as its seeds say (simulated: 1.9

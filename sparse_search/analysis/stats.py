@@ -4,6 +4,8 @@ Percentile bootstraps over three seeds or five structures do not cover; everythi
 here is a t, F or noncentral chi-square statement instead.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
@@ -150,15 +152,75 @@ def shared_quantiles(values: np.ndarray, levels: ArrayLike) -> np.ndarray:
     return values.ravel()[order][index]
 
 
-def ratio_interval(
-    top: np.ndarray, bottom: np.ndarray, confidence: float = CONFIDENCE
-) -> tuple[float, float]:
-    """Limits of |top| / bottom from their values at `LEVELS` (independent)."""
+def ratios(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """(L, L) |top| / bottom from their values at `LEVELS` (independent)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.abs(top)[:, None] / bottom[None, :]
-    ratio = np.where(np.isnan(ratio), np.inf, ratio)
+    return np.where(np.isnan(ratio), np.inf, ratio)
+
+
+def ratio_p(ratio: np.ndarray, is_: float) -> float:
+    """The two-sided p value of a ratio, by its values at `LEVELS`, being a number."""
+    below = float(SHARES @ (ratio < is_) @ SHARES)
+    above = float(SHARES @ (ratio > is_) @ SHARES)
+    return min(1.0, 2 * min(below, above))
+
+
+def ratio_interval(
+    ratio: np.ndarray, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Limits of a ratio from its values at `LEVELS`."""
     low, high = shared_quantiles(ratio, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+class Pool(NamedTuple):
+    """A ratio of variances, common to several contrasts.
+
+    Attributes:
+        ratio: the estimate.
+        dof: its degrees of freedom.
+        members: (B,) bool, the contrasts that it holds for.
+    """
+
+    ratio: float
+    dof: float
+    members: np.ndarray
+
+
+def pooled_ratio(
+    own: np.ndarray,
+    own_dof: np.ndarray,
+    scale: np.ndarray,
+    scale_dof: np.ndarray,
+    independent: float,
+    least: float = 0.0,
+) -> Pool | None:
+    """By how much variances over few seeds exceed well-estimated ones, pooled.
+
+    A contrast whose own variance is clearly larger than that is no member.
+
+    Args:
+        own: (B,) the contrasts' own variances.
+        own_dof: (B,) their degrees of freedom.
+        scale: (B,) the variances they are compared with.
+        scale_dof: (B,) their degrees of freedom.
+        independent: how many independent contrasts the B are worth.
+        least: what the true ratio cannot be below.
+
+    Returns:
+        The ratio, not cut at `least`; None where no contrast has both variances.
+    """
+    good = (scale > 0) & (scale_dof >= FEWEST) & (own_dof > 0)
+    if not good.any():
+        return None
+    # The factor corrects the mean of 1 / chi-square.
+    ratios = own[good] / scale[good] * (scale_dof[good] - 2) / scale_dof[good]
+    ratio = float(np.average(ratios, weights=own_dof[good]))
+    dof = float(own_dof[good].mean()) * independent * good.sum() / len(own)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        excess = special.fdtrc(own_dof, dof, own / (max(ratio, least) * scale))
+    return Pool(ratio, dof, good & (excess > 0.01))
 
 
 def pooled_variance(
@@ -167,7 +229,7 @@ def pooled_variance(
     scale: np.ndarray,
     scale_dof: np.ndarray,
     independent: float,
-    at_least_scale: bool,
+    least: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Variances of several contrasts that have too few seeds to stand alone.
 
@@ -182,25 +244,16 @@ def pooled_variance(
         scale: (B,) the variances they are compared with.
         scale_dof: (B,) their degrees of freedom.
         independent: how many independent contrasts the B are worth.
-        at_least_scale: whether the true variance cannot be below the scale.
+        least: how many times the scale the true variance is at least.
 
     Returns:
         (B,) variances, NaN where unknown, and (B,) degrees of freedom.
     """
-    good = (scale > 0) & (scale_dof >= FEWEST) & (own_dof > 0)
     variance, dof = own.copy(), own_dof.astype(float)
     variance[(own == 0) & (np.maximum(own_dof, scale_dof) < FEWEST)] = np.nan
-    if not good.any():
-        return variance, dof
-    # The factor corrects the mean of 1 / chi-square.
-    ratios = own[good] / scale[good] * (scale_dof[good] - 2) / scale_dof[good]
-    ratio = float(np.average(ratios, weights=own_dof[good]))
-    ratio_dof = float(own_dof[good].mean()) * independent * good.sum() / len(own)
-    if at_least_scale:
-        ratio = max(ratio, 1.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        excess = special.fdtrc(own_dof, ratio_dof, own / (ratio * scale))
-    pooled = good & (excess > 0.01)
-    variance[pooled] = ratio * scale[pooled]
-    dof[pooled] = 1 / (1 / ratio_dof + 1 / scale_dof[pooled])
+    pool = pooled_ratio(own, own_dof, scale, scale_dof, independent, least)
+    if pool is not None:
+        members = pool.members
+        variance[members] = max(pool.ratio, least) * scale[members]
+        dof[members] = 1 / (1 / pool.dof + 1 / scale_dof[members])
     return variance, dof

@@ -7,7 +7,7 @@ small dense family are kept apart. Budgets whose nnz differ by at most 2 % are o
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,7 +55,7 @@ class Points:
     nnz: np.ndarray  # (P,) its own, exact
     density: np.ndarray  # (P,)
     shapes: list[tuple[Any, Any]]  # width and depth
-    costs: dict[str, np.ndarray]  # (P, K) log2 of `OTHER_COSTS`, inference_flops
+    costs: dict[str, np.ndarray]  # (P, K) log2 of `OTHER_COSTS`, inference_flops, …
     valid: np.ndarray  # (P, K) more is better
     test: np.ndarray  # (P, K) the metric as it is
     collapsed: np.ndarray  # (P, K) bool
@@ -133,7 +133,11 @@ def _index_of(budgets: np.ndarray, nnz: float) -> int:
 
 
 def _points(
-    rows: Sequence[Mapping], budgets: np.ndarray, seeds: list[int], metric: str
+    rows: Sequence[Mapping],
+    budgets: np.ndarray,
+    seeds: list[int],
+    metric: str,
+    more: Sequence[str],
 ) -> Points:
     groups: dict[tuple, list[Mapping]] = defaultdict(list)
     for row in rows:
@@ -145,7 +149,7 @@ def _points(
     shape = (len(groups), len(seeds))
     valid, test = np.full(shape, np.nan), np.full(shape, np.nan)
     collapsed = np.zeros(shape, bool)
-    costs = {cost: np.full(shape, np.nan) for cost in _READ_COSTS}
+    costs = {cost: np.full(shape, np.nan) for cost in (*_READ_COSTS, *more)}
     for p, group in enumerate(groups.values()):
         for row in group:
             k = column[row["seed"]]
@@ -171,13 +175,16 @@ def _points(
     )
 
 
-def read_trials(rows: Iterable[Mapping[str, Any]], metric: str) -> Trials:
+def read_trials(
+    rows: Iterable[Mapping[str, Any]], metric: str, more: Sequence[str] = ()
+) -> Trials:
     """Sorts the rows of a table into points and budgets.
 
     Args:
         rows: a row a trial, with the keys of `records.COLUMNS`; those that have a
             parent are left out.
         metric: one of `METRICS`: compared on test, chosen on validation.
+        more: columns with costs, besides those that all records have.
 
     Raises:
         UserError: an unknown metric, or a row without nnz, structure or seed.
@@ -204,8 +211,8 @@ def read_trials(rows: Iterable[Mapping[str, Any]], metric: str) -> Trials:
         index = nearest(nnz, row["nnz"])
         if index is not None and not _usable(row, metric):
             excluded[index][row["structure"]] += 1
-    sparse_points = _points(sparse, nnz, seeds, metric)
-    dense_points = _points(dense, dense_nnz, seeds, metric)
+    sparse_points = _points(sparse, nnz, seeds, metric, more)
+    dense_points = _points(dense, dense_nnz, seeds, metric, more)
     chosen_on = "validation"
     if not any(math.isfinite(number(row, f"valid_{metric}")) for row in usable):
         # Somebody else's table: cross-fitting over seeds still keeps choices honest.
@@ -243,6 +250,24 @@ def best(points: Points, among: np.ndarray, seeds: np.ndarray | None = None) -> 
     counts = np.isfinite(valid).sum(axis=1)
     means = np.nansum(valid, axis=1) / np.maximum(counts, 1)
     return int(among[np.argmax(np.where(counts == counts.max(), means, -np.inf))])
+
+
+def together(first: Points, second: Points) -> Points:
+    """The points of two families, whose budgets are then told by their nnz alone."""
+    pairs = {
+        field.name: (getattr(first, field.name), getattr(second, field.name))
+        for field in fields(Points)
+        if field.name != "costs"
+    }
+    joined = {
+        name: one + other if isinstance(one, list) else np.concatenate([one, other])
+        for name, (one, other) in pairs.items()
+    }
+    costs = {
+        cost: np.concatenate([values, second.costs[cost]])
+        for cost, values in first.costs.items()
+    }
+    return Points(**joined, costs=costs)
 
 
 def at_budgets(trials: Trials) -> Trials:

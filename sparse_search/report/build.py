@@ -12,6 +12,7 @@ from sparse_search.report import (
     dense_plot,
     files,
     foreign,
+    hardware,
     method_text,
     pareto_plot,
     plane,
@@ -43,7 +44,11 @@ class Summary(NamedTuple):
 
 
 def build_report(
-    workdir: Path, out: Path | None = None, metric: str = "accuracy"
+    workdir: Path,
+    out: Path | None = None,
+    metric: str = "accuracy",
+    machines: Sequence[str] = (),
+    activations: float = 1.0,
 ) -> Summary:
     """Writes tables, figures and the page of one workdir, without JAX.
 
@@ -51,16 +56,22 @@ def build_report(
         workdir: the folder of a search or a single run.
         out: where to write; `workdir/report` by default.
         metric: "accuracy" or "loss".
+        machines: names of `costs.hardware` that time and energy are modelled on.
+        activations: for these, the part of inputs that are not zero; see `hardware`.
 
     Raises:
-        UserError: `workdir` is no workdir or has no finished trial, or the output
-            cannot be written.
+        UserError: `workdir` is no workdir or has no finished trial, there is no such
+            machine, or the output cannot be written.
     """
     run = workdirs.read(workdir)
     if metric not in _OWN_METRICS:
         raise one_of("--metric of a workdir", metric, _OWN_METRICS)
-    again = method_text.rebuild("report", [run.path], metric=metric)
-    return _build(run, workdir / "report" if out is None else out, metric, again)
+    options = [f"--hardware={name}" for name in machines]
+    options += [f"--activations={activations}"] if activations != 1 else []
+    again = method_text.rebuild("report", [run.path], metric=metric, more=options)
+    modelled = [hardware.modelled(run, one, metric, activations) for one in machines]
+    out = workdir / "report" if out is None else out
+    return _build(run, out, metric, again, modelled=modelled)
 
 
 _OWN_METRICS = ("accuracy", "loss")
@@ -91,14 +102,17 @@ def _build(
     metric: str,
     again: str,
     notes: Sequence[str] = (),
+    modelled: Sequence[hardware.Modelled] = (),
 ) -> Summary:
     from sparse_search.analysis import pareto
-    from sparse_search.analysis.regions import region_map
+    from sparse_search.analysis.regions import map_of
+    from sparse_search.analysis.table import read_trials
     from sparse_search.analysis.verdict import verdict
 
     scale = scale_of(metric)
-    lines = lines_of(run.trials, metric)
-    regions = tables.strict(region_map(run.trials, metric, run.task))
+    trials = read_trials(run.trials, metric)
+    lines = lines_of(run.trials, trials)
+    regions = tables.strict(map_of(trials, run.task))
     files.make_folder(out)
     files.write_whole(out / "curves.csv", tables.curves_csv(run.trials))
     files.write_whole(out / "regions.json", tables.regions_json(regions))
@@ -112,19 +126,24 @@ def _build(
         draw["decomposition"] = partial(decomposition_plot.draw_decomposition, regions)
     if dense_plot.has_dense(regions):
         draw["small_dense"] = partial(dense_plot.draw_small_dense, regions)
-    best = structures.structures(run, metric) if run.command == "search" else []
+    best = structures.structures(run, trials) if run.command == "search" else []
     if shown := structures.shown(best):
         rounds = structures.rounds_of(run.path, shown)
         draw["structures"] = partial(
             structures_plot.draw_structures, shown, rounds, run.task
         )
-    planes = plane.read_plane(run.trials, metric)
+    planes = plane.read_plane(run.trials, trials)
     if planes:
         draw["plane"] = partial(plane_plot.draw_plane, planes, regions)
-    fronts = {} if run.command == "train" else pareto.fronts(run.trials, metric)
+    fronts = {} if run.command == "train" else pareto.fronts(run.trials, trials)
     if pareto_plot.has_fronts(fronts):
         draw["pareto"] = partial(pareto_plot.draw_pareto, fronts, run.task, scale)
         files.write_whole(out / "pareto.csv", pareto_plot.pareto_csv(fronts))
+    for one in modelled:
+        notes = [*notes, *hardware.sentences(one)]
+        if pareto_plot.has_fronts(one.fronts):
+            draw[one.file] = partial(hardware.draw, one, run.task, scale)
+            files.write_whole(out / f"{one.file}.csv", hardware.to_csv(one))
     pictures = {name: plots.render(function) for name, function in draw.items()}
     for name, kinds in pictures.items():
         for kind, data in kinds.items():
@@ -141,7 +160,12 @@ def _build(
     if run.left:
         sentences = [f"So far: {run.so_far} have ended.", *sentences]
     sentences = [*sentences, *notes]
-    found = content.Found(lines, regions, pictures, best, planes, fronts)
+    sections = [
+        hardware.section(one, pictures[one.file]["svg"], scale, regions["chosen_on"])
+        for one in modelled
+        if one.file in pictures
+    ]
+    found = content.Found(lines, regions, pictures, best, planes, fronts, sections)
     page = content.report_page(run, found, sentences, again)
     files.write_whole(out / "index.html", page)
     return Summary(sentences, out / "index.html", run.counts)

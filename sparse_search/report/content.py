@@ -76,6 +76,7 @@ class Found(NamedTuple):
         structures: the best of every method at every budget.
         plane: width against weights, where there are several of both.
         fronts: the points of every Pareto front, by cost.
+        hardware: a section for every machine that costs were modelled on.
     """
 
     lines: Sequence[Line]
@@ -84,6 +85,7 @@ class Found(NamedTuple):
     structures: Sequence[Structure]
     plane: Plane | None
     fronts: Mapping[str, Sequence[Point]]
+    hardware: Sequence[Section] = ()
 
 
 def report_page(
@@ -129,6 +131,7 @@ def report_page(
         svg = pictures["pareto"]["svg"]
         section = figure_sections.pareto_section(found.fronts, svg, scale, chosen_on)
         sections.append(section)
+    sections += found.hardware
     if "structures" in pictures:
         svg = pictures["structures"]["svg"]
         sections.append(figure_sections.structures_section(found.structures, svg))

@@ -47,7 +47,8 @@ def pareto_section(
         f"Test {scale.metric} against each cost that the records have: a point is one "
         "configuration, its mean over seeds. Large ones, joined, are the front: no "
         f"other is as good on {chosen_on} (mean over seeds) at less cost, or better at "
-        "the same. With 95 % intervals over seeds, of the configuration as chosen. "
+        "the same. Its 95 % interval is of the choice: for each seed, what costs no "
+        "more and is best on the other seeds. "
         "Hollow points had runs that collapsed, diverged or failed: they are on no "
         "front, and may lie off the axis. "
         f"{scale.spacing} "
@@ -63,27 +64,34 @@ def pareto_section(
         caption + downloads("pareto", "csv"),
         column=len(fronts) == 1,
     )
-    return Section("Pareto fronts", body + _members_table(fronts, scale))
+    return Section("Pareto fronts", body + members_table(fronts, scale))
 
 
-def _members_table(fronts: Mapping[str, Sequence[Point]], scale: Scale) -> str:
+def members_table(
+    fronts: Mapping[str, Sequence[Point]],
+    scale: Scale,
+    words: Mapping[str, str] = COSTS,
+) -> str:
+    """The members of all fronts (HTML), each cost in its own words."""
     rows = []
     for cost, points in fronts.items():
         for place, p in enumerate(point for point in points if point.member):
-            ends = {"value": p.mean, "low": p.low, "high": p.high}
+            ends = {"value": p.reached, "low": p.low, "high": p.high}
             rows.append(
                 [
-                    COSTS[cost] if place == 0 else "",
+                    words[cost] if place == 0 else "",
                     html.escape(p.structure),
                     html.escape(p.name),
                     f"{p.nnz:,}",
-                    f"{p.cost:,.0f}",
+                    f"{p.cost:,.0f}" if p.cost >= 1000 else f"{p.cost:.4g}",
+                    f"{scale.times * p.mean:.4g}",
                     estimate(ends, scale.times),
-                    str(p.seeds),
+                    f"{p.kept} of {p.seeds}",
                 ]
             )
     return table(
-        ("cost", "structure", "point", "nnz", "its cost", scale.axis, "seeds"),
+        ("cost", "structure", "point", "nnz", "its cost", scale.axis)
+        + ("its choice, repeated over seeds", "chosen for so many seeds"),
         rows,
         text=3,
     )

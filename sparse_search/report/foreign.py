@@ -3,23 +3,24 @@
 A CSV file, a row a network: columns `nnz`, `structure`, `seed` and a metric, also
 `method` and any other of `records.COLUMNS`. The structure `small_dense` is the
 reference. A metric is named `accuracy`, `error` or `loss`, alone or as `test_…`; one of
-validation (`valid_…`) is what choices are made on, where it is there. Shares may be in
-percent. A column `source` says where numbers were published.
+validation (`valid_…`, `validation_…`, `val_…`) is what choices are made on, where it is
+there. Shares may be in percent. A column `source` says where numbers were published.
 """
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sparse_search import records
+from sparse_search.analysis.csv_rows import Sheet, read_csv
 from sparse_search.analysis.table import METRICS
 from sparse_search.errors import UserError, nearest
 from sparse_search.report.workdir import Workdir, row_order
 
 _NEEDED = ("nnz", "structure", "seed")
 _TEXT = ("point", "structure", "method", "allocation", "pattern", "status", "parent")
+_ON_VALIDATION = ("valid_", "validation_", "val_")
 _ALIKE = {"acc": "accuracy", "err": "error"}
 
 
@@ -48,7 +49,8 @@ def read(path: Path, metric: str = "") -> Table:
     Raises:
         UserError: it is no such table; the sentence says where and why.
     """
-    header, lines = _lines(path)
+    sheet = read_csv(path, small_letters=True)
+    header = sheet.header
     for name in _NEEDED:
         if name not in header:
             raise UserError(
@@ -59,16 +61,16 @@ def read(path: Path, metric: str = "") -> Table:
     kind = _kind(column)
     assert kind
     valid = next(
-        (name for name in header if name.startswith("valid") and _kind(name) == kind),
-        None,
+        (n for n in header if n.startswith(_ON_VALIDATION) and _kind(n) == kind), None
     )
+    lines = list(zip(sheet.numbers, sheet.rows, strict=True))
     rows = [_row(path, number, line, column, valid) for number, line in lines]
-    if not rows:
-        raise UserError(f"{path} has a header and no rows; a row is a trained network.")
-    _check_distinct(path, rows, [number for number, _ in lines])
+    _check_distinct(path, rows, sheet.numbers)
     notes = []
     if METRICS[kind].share:
-        notes += _shares(path, column, rows, kind)
+        columns = {f"test_{kind}": column}
+        columns |= {f"valid_{kind}": valid} if valid else {}
+        notes += _shares(path, sheet, rows, columns, kind)
     known = [r for r in rows if r[f"test_{kind}"] is not None]
     if not known:
         raise UserError(f"{path} has no number in its column {column!r}.")
@@ -87,40 +89,10 @@ def read(path: Path, metric: str = "") -> Table:
     return Table(run, kind, notes)
 
 
-def _lines(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """The names of the columns, and every row with the number of its line."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
-        raise UserError(f"{path} cannot be read: {reason}.") from None
-    if not text.strip():
-        raise UserError(f"{path} is empty; a table begins with a line of column names.")
-    first = text.lstrip().splitlines()[0]
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True)
-    header = [name.strip().lower() for name in next(reader)]
-    twice = sorted({name for name in header if name and header.count(name) > 1})
-    if twice:
-        raise UserError(f"{path} has the column {twice[0]!r} twice.")
-    lines = []
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(header):
-            raise UserError(
-                f"{path}, line {reader.line_num}: {len(cells)} cells for "
-                f"{len(header)} columns."
-            )
-        values = [cell.strip() for cell in cells]
-        lines.append((reader.line_num, dict(zip(header, values, strict=True))))
-    return header, lines
-
-
 def _kind(column: str) -> str | None:
     """The metric that a column holds, of `METRICS`; None where it is something else."""
     name = column
-    for prefix in ("test_", "valid_", "validation_", "val_"):
+    for prefix in ("test_", *_ON_VALIDATION):
         name = name.removeprefix(prefix)
     name = _ALIKE.get(name, name)
     return name if name in METRICS else None
@@ -128,7 +100,7 @@ def _kind(column: str) -> str | None:
 
 def _column(path: Path, header: Sequence[str], metric: str) -> str:
     """The column that is mapped."""
-    of_test = [name for name in header if _kind(name) and not name.startswith("val")]
+    of_test = [n for n in header if _kind(n) and not n.startswith(_ON_VALIDATION)]
     if metric:
         wanted = metric.lower()
         for name in (wanted, f"test_{wanted}"):
@@ -139,6 +111,12 @@ def _column(path: Path, header: Sequence[str], metric: str) -> str:
             f"{', '.join(of_test) or 'none'}.{nearest(wanted, of_test)}"
         )
     if not of_test:
+        others = [name for name in header if _kind(name)]
+        if others:
+            raise UserError(
+                f"{path} has no metric on test data, only {', '.join(others)}; rename "
+                f"that to {_kind(others[0])!r} if it is what shall be mapped."
+            )
         raise UserError(
             f"{path} has no metric; name a column {', '.join(METRICS)}, or the same "
             f"with 'test_' before it. Its columns are {', '.join(header)}."
@@ -187,15 +165,23 @@ def _value(path: Path, number: int, name: str, cell: str) -> float | int | None:
     if cell.lower() in ("", "na", "nan", "none", "null", "-"):
         return None
     try:
-        value = float(cell.removesuffix("%"))
+        value = float(cell.removesuffix("%")) / (100 if cell.endswith("%") else 1)
         whole = cell.isdecimal() or name in ("nnz", "seed")
     except ValueError:
         raise UserError(
-            f"{path}, line {number}: {name} is {cell!r}, which is no number."
+            f"{path}, line {number}: {name} is {cell!r}, which is no number"
+            f"{_hint(cell)}."
         ) from None
     if not math.isfinite(value):
         return None
     return int(value) if whole and value == int(value) else value
+
+
+def _hint(cell: str) -> str:
+    """What a number that cannot be read was probably meant to be."""
+    if cell.replace(",", "").replace(".", "").removesuffix("%").isdecimal():
+        return "; write decimals with a point, and thousands without a mark"
+    return ""
 
 
 def _check_distinct(
@@ -215,21 +201,53 @@ def _check_distinct(
         seen[key] = number
 
 
-def _shares(
-    path: Path, column: str, rows: Sequence[records.Record], kind: str
-) -> list[str]:
-    """Bring shares that are in percent to between 0 and 1, in place."""
-    columns = (f"test_{kind}", f"valid_{kind}")
-    values = [row[c] for row in rows for c in columns if row[c] is not None]
-    if not values or (min(values) >= 0 and max(values) <= 1):
-        return []
-    if min(values) < 0 or max(values) > 100:
+def _with_signs(path: Path, sheet: Sheet, column: str) -> bool:
+    """Whether a column's cells end in percent signs."""
+    signs: dict[bool, int] = {}
+    for number, row in zip(sheet.numbers, sheet.rows, strict=True):
+        if any(letter.isdecimal() for letter in row[column]):
+            signs.setdefault(row[column].endswith("%"), number)
+    if len(signs) > 1:
         raise UserError(
-            f"{path}: the column {column!r} goes from {min(values):g} to "
-            f"{max(values):g}; {kind} is between 0 and 1, or 0 and 100 in percent."
+            f"{path}, line {signs[False]}: {column} has no percent sign, and on line "
+            f"{signs[True]} it has one; write all in the same way."
         )
-    for row in rows:
-        for name in columns:
-            if row[name] is not None:
-                row[name] /= 100
-    return [f"The table's {kind} is read as percent."]
+    return True in signs
+
+
+def _shares(
+    path: Path,
+    sheet: Sheet,
+    rows: Sequence[records.Record],
+    columns: Mapping[str, str],
+    kind: str,
+) -> list[str]:
+    """Bring shares that are in percent to between 0 and 1, in place.
+
+    Args:
+        path: of the file.
+        sheet: its text.
+        rows: what it holds; cells with a percent sign are shares already.
+        columns: name in the rows -> name in the file.
+        kind: the metric.
+
+    Returns:
+        What a reader must know, a sentence if anything.
+    """
+    signed = [ours for ours, name in columns.items() if _with_signs(path, sheet, name)]
+    plain = [ours for ours in columns if ours not in signed]
+    percent = bool(signed)
+    for names, most in ((signed, 1), (plain, 100)):
+        values = [row[n] for row in rows for n in names if row[n] is not None]
+        if not values or (min(values) >= 0 and max(values) <= 1):
+            continue
+        if min(values) < 0 or max(values) > most:
+            raise UserError(
+                f"{path}: the column {columns[names[0]]!r} goes from "
+                f"{min(values) * 100 / most:g} to {max(values) * 100 / most:g}; {kind} "
+                "is between 0 and 1, or 0 and 100 in percent."
+            )
+        percent = True
+        for row in rows:
+            row |= {n: row[n] / 100 for n in names if row[n] is not None}
+    return [f"The table's {kind} is read as percent."] if percent else []

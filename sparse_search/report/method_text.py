@@ -74,11 +74,14 @@ def rebuild(
     paths: Sequence[Path],
     out: Path | None = None,
     metric: str = "accuracy",
+    more: Sequence[str] = (),
 ) -> str:
     """The command that makes this page again from the journals."""
     words = " ".join(shlex.quote(str(path)) for path in paths)
     if metric != "accuracy":
         words += f" --metric={metric}"
+    for option in more:
+        words += f" {shlex.quote(option)}"
     if out is not None:
         words += f" --out={shlex.quote(str(out))}"
     return (

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 _MANY = 2000  # points, above which they are drawn as an image
 _LETTERS = 24
 _LADDER = [step * 10.0**power for power in range(-1, 22) for step in (1, 2, 5)]
-_COLUMNS = ("cost", "structure", "point", "nnz", "cost_value", "mean", "low", "high")
+_COLUMNS = (
+    "cost",
+    "structure",
+    "point",
+    "nnz",
+    "cost_value",
+    "mean",
+    "reached",
+    "low",
+    "high",
+)
 
 
 def has_fronts(fronts: Mapping[str, Sequence[Point]]) -> bool:
@@ -27,7 +37,10 @@ def has_fronts(fronts: Mapping[str, Sequence[Point]]) -> bool:
 
 
 def draw_pareto(
-    fronts: Mapping[str, Sequence[Point]], task: str, scale: Scale
+    fronts: Mapping[str, Sequence[Point]],
+    task: str,
+    scale: Scale,
+    words: Mapping[str, str] = COSTS,
 ) -> "Figure":
     """A panel a cost; sparse points by method, small dense in black.
 
@@ -35,6 +48,7 @@ def draw_pareto(
         fronts: what `pareto.fronts` gives.
         task: what was trained on.
         scale: of the metric.
+        words: for every cost.
     """
     every = [p for points in fronts.values() for p in points]
     looks = _looks(every)
@@ -57,7 +71,7 @@ def draw_pareto(
         ticks = ticks if len(ticks) < 7 else style.thinned(ticks, 5)
         axes.set_xticks(ticks, [style.number(tick) for tick in ticks])
         axes.minorticks_off()
-        axes.set_xlabel(COSTS[cost])
+        axes.set_xlabel(words[cost])
     for axes in grid.flat[len(fronts) :]:
         axes.set_axis_off()
     for axes in grid[:, 0]:
@@ -152,7 +166,13 @@ def _legend(
         for name, look in looks.items()
     ]
     handles.append(
-        Line2D([], [], color=style.GREY, linewidth=0.9, label="front, 95 % intervals")
+        Line2D(
+            [],
+            [],
+            color=style.GREY,
+            linewidth=0.9,
+            label="front, 95 % intervals of the choice",
+        )
     )
     if not all(p.whole for p in points):
         look: dict[str, Any] = {"linestyle": "", "marker": "o", "color": style.GREY}
@@ -172,7 +192,9 @@ def pareto_csv(fronts: Mapping[str, Sequence[Point]]) -> bytes:
     for cost, points in fronts.items():
         for p in points:
             if p.member:
-                ends = ["" if end is None else repr(end) for end in (p.low, p.high)]
+                ends = [
+                    "" if e is None else repr(e) for e in (p.reached, p.low, p.high)
+                ]
                 amount = int(p.cost) if p.cost == math.floor(p.cost) else repr(p.cost)
                 row = [cost, p.structure, p.name, p.nnz, amount, repr(p.mean), *ends]
                 writer.writerow([*row, p.seeds])

@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from sparse_search.records import SMALL_DENSE
 from sparse_search.report.series import LAYOUT
+
+if TYPE_CHECKING:
+    from sparse_search.analysis.table import Trials
 
 _MOST = 12  # panels, where there are several layouts
 _REST = LAYOUT[1:]  # what a layout is beside its width
@@ -53,18 +56,16 @@ class Plane(NamedTuple):
     shared: int
 
 
-def read_plane(rows: Sequence[Mapping[str, Any]], metric: str) -> Plane | None:
+def read_plane(rows: Sequence[Mapping[str, Any]], trials: "Trials") -> Plane | None:
     """The planes of a table; None without several widths and several budgets.
 
     Args:
         rows: a row a trial, with the keys of `records.COLUMNS`.
-        metric: one of `table.METRICS`.
+        trials: the same, as `table.read_trials` gives them.
     """
     from sparse_search.analysis.cells import sparse_cells
-    from sparse_search.analysis.table import read_trials
 
     rows = [row for row in rows if not row.get("parent")]
-    trials = read_trials(rows, metric)
     cells = sparse_cells(trials)
     first = {row["structure"]: row for row in reversed(rows)}
     wide = {name: _width(first[name]) for name in cells.structures}

@@ -38,7 +38,7 @@ def build_scaling(
     if source.is_dir():
         rows = workdirs.read(source).trials
     else:
-        rows = scaling_rows.read_csv(source)
+        rows = scaling_rows.read_rows(source)
     rows = scaling_rows.at_best_learning_rates(rows)
     found = study(scaling_table.read_table(rows, columns, only))
     sentences = verdict(found) + _pooled(rows, only or {})

@@ -7,10 +7,13 @@ allocation, pattern). Methods are panels, so a layout looks the same in each.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_search import records
 from sparse_search.report import style
+
+if TYPE_CHECKING:
+    from sparse_search.analysis.table import Trials
 
 LAYOUT = ("width", "depth", "allocation", "pattern")
 
@@ -70,9 +73,14 @@ def in_panel(lines: Sequence[Line], panel: str) -> list[Line]:
     return own + [line for line in lines if line.panel is None]
 
 
-def lines_of(rows: Sequence[records.Record], metric: str = "accuracy") -> list[Line]:
-    """The lines of one workdir: a panel a method, then small dense for all panels."""
-    dots = _dots(rows, metric)
+def lines_of(rows: Sequence[records.Record], trials: "Trials") -> list[Line]:
+    """The lines of one workdir: a panel a method, then small dense for all panels.
+
+    Args:
+        rows: a row a trial, with the keys of `records.COLUMNS`.
+        trials: the same, as `table.read_trials` gives them.
+    """
+    dots = _dots(rows, trials)
     dense = dots.pop(records.SMALL_DENSE, None)
     lines = list(_styled({("", name): found for name, found in dots.items()}).values())
     if dense:
@@ -87,7 +95,11 @@ def compared(
 
     A layout has the same marker in each of them.
     """
-    dots = {name: _dots(rows, metric) for name, rows in workdirs.items()}
+    from sparse_search.analysis.table import read_trials
+
+    dots = {
+        name: _dots(rows, read_trials(rows, metric)) for name, rows in workdirs.items()
+    }
     places = {name: place for place, name in enumerate(workdirs)}
     colours = {
         name: style.CATEGORIES[place % len(style.CATEGORIES)]
@@ -179,13 +191,13 @@ def budgets_of(lines: Sequence[Line]) -> list[float]:
     return sorted({dot.x for line in lines if not line.thick for dot in line.dots})
 
 
-def _dots(rows: Sequence[records.Record], metric: str) -> dict[str, list[Dot]]:
+def _dots(rows: Sequence[records.Record], trials: "Trials") -> dict[str, list[Dot]]:
     """The dots of each structure by increasing nnz; small dense is one structure."""
     from sparse_search.analysis.curves import dense_reference, sparse_curves
 
     curves = {
-        **sparse_curves(rows, metric),
-        records.SMALL_DENSE: dense_reference(rows, metric),
+        **sparse_curves(trials),
+        records.SMALL_DENSE: dense_reference(trials),
     }
     measured = [row for row in rows if row["nnz"] and row["status"] != "failed"]
     measured = [row for row in measured if not row.get("parent")]

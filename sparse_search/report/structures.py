@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sparse_search import records, results
-from sparse_search.analysis.table import METRICS
 from sparse_search.names import natural
 from sparse_search.report.page_tables import number, table
 from sparse_search.report.workdir import Workdir
 
 if TYPE_CHECKING:
     from sparse_search.analysis.structure import Layer, Overlap
+    from sparse_search.analysis.table import Trials
 
 _SEEDS = 5  # whose networks are looked at; so many less one pairs
 _METHODS = 4  # in the figure
@@ -68,32 +68,30 @@ def _spread(degrees: np.ndarray) -> float:
     return float(degrees.std() / max(degrees.mean(), 1e-12))
 
 
-def structures(run: Workdir, metric: str) -> list[Structure]:
+def structures(run: Workdir, trials: "Trials") -> list[Structure]:
     """The best structures of every method at every budget that have results.
 
     Args:
         run: a workdir; its `results/` hold the networks.
-        metric: what is chosen by, on validation.
+        trials: its trials, as `table.read_trials` gives them.
     """
+    from sparse_search.analysis.table import best
+
     if not (run.path / "results").is_dir():
         return []
-    points: dict[tuple, dict[str, list[records.Record]]] = {}
+    points = trials.sparse
+    places: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for p, method in enumerate(points.methods):
+        if method != "dense":
+            places[method, int(points.budget[p])].append(p)
+    rows_of: dict[tuple[str, str], list[records.Record]] = defaultdict(list)
     for row in run.trials:
-        value = row.get(f"valid_{metric}")
-        sparse = row["structure"] != records.SMALL_DENSE and row["method"] != "dense"
-        if sparse and value is not None and not row.get("parent"):
-            place = points.setdefault((row["method"], row["budget"]), {})
-            place.setdefault(row["point"], []).append(row)
-    sign = METRICS[metric].sign
+        rows_of[row["structure"], str(row["point"])].append(row)
     found = []
-    for (method, nnz), candidates in sorted(points.items()):
-        rows = max(
-            candidates.values(),
-            key=lambda rows: (
-                len(rows),
-                sign * sum(row[f"valid_{metric}"] for row in rows) / len(rows),
-            ),
-        )
+    for (method, budget), among in sorted(places.items()):
+        chosen = best(points, np.array(among))
+        nnz = int(trials.nnz[budget])
+        rows = rows_of[points.structures[chosen], points.names[chosen]]
         files = {row["trial"]: results.file(run.path, row["trial"]) for row in rows}
         there = [name for name, file in files.items() if file.is_file()][:_SEEDS]
         if there:

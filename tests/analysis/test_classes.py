@@ -37,7 +37,7 @@ def test_the_five_classes(name, weight, structure, dominance, matters):
 def test_the_threshold_moves_the_border():
     found = effect((3, 2.8, 3.2), (2, 1.9, 2.1), (1.5, 1.3, 1.7))
     assert classes.classify(found, 1.0, True) == "weight-dominated"
-    assert classes.classify(found, 1.0, True, 2.0) == "structure-dominated"
+    assert classes.classify(found, 1.0, True, threshold=2.0) == "structure-dominated"
 
 
 def ladder(values, spread=1.2):
@@ -91,8 +91,8 @@ def test_a_lost_class_is_fragile_only_if_the_estimate_changes_sides(
     rows = table(np.random.default_rng(0), structures=1, nnz=(1000, 2000))
     cells = sparse_cells(read_trials(rows, "accuracy"))
     found = [effect((3, 2, 4), (2, 1, 3), dominance)] * 2
-    matters = np.ones(2, bool)
-    flips = fragile_because(cells, "accuracy", None, found, matters, [name] * 2)
+    seen = [replace(s, p=0.0) for s in summarise(cells)]
+    flips = fragile_because(cells, "accuracy", None, found, seen, [name] * 2)
     assert flips == [reasons] * 2
 
 
@@ -102,10 +102,7 @@ def test_what_is_needed_is_enough():
     def third(**sizes):
         rows = table(rng, slope=0.02, sd=0.013, noise=0.015, **sizes)
         found = summarise(sparse_cells(read_trials(rows, "accuracy")))
-        matters = classes.significant_structures(found)
-        return found[2], classes.classify(
-            effects(found[2]), found[2].seed_sd, matters[2]
-        )
+        return found[2], classes.classify_all([effects(s) for s in found], found)[2]
 
     summary, _ = third(structures=6, seeds=3)
     # The truth in place of the estimates: the plan must be right on average.

@@ -22,15 +22,13 @@ def simulate(drop=0.0, slope=0.04, sd=0.02, **shape):
         rows = table(rng, slope=slope, sd=sd, **shape)
         rows = [r for r in rows if rng.random() >= drop]
         found = summarise(sparse_cells(read_trials(rows, "accuracy")))
-        matters = classes.significant_structures(found)
-        here = set()
-        for b, summary in enumerate(found):
-            effect = effects(summary)
+        every = [effects(summary) for summary in found]
+        here = classes.classify_all(every, found)
+        for effect, name in zip(every, here, strict=True):
             truth = (slope, sd, slope / sd if sd else 0)
             covered += [
-                e.low <= t <= e.high for e, t in zip(effect, truth, strict=True)
+                e.low <= t <= e.high for e, t in zip(effect[:3], truth, strict=True)
             ]
-            here.add(name := classes.classify(effect, summary.seed_sd, matters[b]))
             named[name] += 1
         structural += classes.STRUCTURE in here
     count = TABLES * len(NNZ)

@@ -58,18 +58,22 @@ def test_one_seed_gives_a_slope_and_no_limits():
 def test_a_shift_of_all_structures_by_seed_widens_the_weight_effect():
     steady = summaries(table(np.random.default_rng(0)))[2]
     shifted = summaries(table(np.random.default_rng(0), shift=0.03))[2]
-    assert shifted.slope_variance > 5 * steady.slope_variance
+    assert shifted.slope_noise.variance > 5 * steady.slope_noise.variance
 
 
 def test_more_confidence_widens_every_interval():
     for summary in summaries(table(np.random.default_rng(0))):
-        for narrow, wide in zip(effects(summary), effects(summary, 0.999), strict=True):
+        for narrow, wide in zip(
+            effects(summary)[:3], effects(summary, 0.999)[:3], strict=True
+        ):
             assert wide.value == narrow.value
             assert wide.low < narrow.low and narrow.high < wide.high
 
 
 def test_structures_not_sampled_have_wider_intervals():
     for summary in summaries(table(np.random.default_rng(0))):
-        for wide, narrow in zip(random_effects(summary), effects(summary), strict=True):
+        for wide, narrow in zip(
+            random_effects(summary)[:3], effects(summary)[:3], strict=True
+        ):
             assert wide.value == pytest.approx(narrow.value)
             assert wide.high - wide.low > narrow.high - narrow.low

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sparse_search.analysis.scaling_rows import at_best_learning_rates, read_csv
+from sparse_search.analysis.scaling_rows import at_best_learning_rates, read_rows
 from sparse_search.analysis.scaling_study import study
 from sparse_search.analysis.scaling_table import levels, read_table
 from sparse_search.errors import UserError
@@ -21,7 +21,7 @@ GOOD = "nnz,sparsity,steps,loss\n" + "".join(
 def table_of(tmp_path, text, columns=None, only=None):
     path = tmp_path / "table.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_table(read_csv(path), columns, only)
+    return read_table(read_rows(path), columns, only)
 
 
 def test_a_table_is_read(tmp_path):
@@ -50,6 +50,14 @@ def test_the_same_table_in_other_clothes(tmp_path, change):
         assert np.array_equal(first, second)
 
 
+def test_the_index_that_pandas_writes_is_no_line_number(tmp_path):
+    head, *lines = GOOD.splitlines()
+    text = "\n".join(["," + head, *(f"0,{line}" for line in lines)])
+    assert np.array_equal(table_of(tmp_path, text).loss, table_of(tmp_path, GOOD).loss)
+    with pytest.raises(UserError, match="Line 14: 'loss' is 'x'"):
+        table_of(tmp_path, text + "\n0,4,0.5,20,x")
+
+
 def test_nnz_is_size_times_density():
     rows = [{"scale": s, "density": 0.25, "loss": 1 + 1 / s} for s in (1, 2, 4, 8)]
     table = read_table(rows, {"size": "scale"})
@@ -72,13 +80,13 @@ def test_a_count_of_weights_beside_a_sparsity_is_ambiguous():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "no rows below"),
-        ("nnz,loss\n", "no rows below"),
-        (b"\xff\xfe\x00\x01", "no text in UTF-8"),
-        ('nnz,loss\n1,"3\n2,2\n', "is no CSV file"),
-        ("nnz,loss\n1,3\n2\n", "line 3 has 1 cells where the header has 2"),
-        ("nnz,loss\n1,3,4\n", "line 2 has 3 cells"),
-        ("nnz,loss,loss\n1,3,3\n", "two columns named 'loss'"),
+        ("", "is empty"),
+        ("nnz,loss\n", "has a header and no rows"),
+        (b"\xff\xfe\x00\x01", "it is no UTF-8 text"),
+        ('nnz,loss\n1,"3\n2,2\n', "line 3, is no CSV"),
+        ("nnz,loss\n1,3\n2\n", "line 3: 1 cells for 2 columns"),
+        ("nnz,loss\n1,3,4\n", "line 2: 3 cells for 2 columns; is a cell with"),
+        ("nnz,loss,loss\n1,3,3\n", "the column 'loss' twice"),
         ("nnz,lss\n1,3\n", "Which column is loss?.*nnz, lss.*Did you mean 'lss'"),
         ("nzz,loss\n1,3\n", "Which column is nnz or size?.*Did you mean 'nzz'"),
         ("nnz,loss\n1,3\nfoo,2\n", "Line 3: 'nnz' is 'foo', no number"),
@@ -125,8 +133,8 @@ def test_the_symbols_of_the_papers_are_names():
 
 
 def test_a_missing_file_is_a_sentence(tmp_path):
-    with pytest.raises(UserError, match="There is no file"):
-        read_csv(tmp_path / "none.csv")
+    with pytest.raises(UserError, match="cannot be read: No such file"):
+        read_rows(tmp_path / "none.csv")
 
 
 def test_only_keeps_the_rows_of_some_values(tmp_path):

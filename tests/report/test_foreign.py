@@ -3,10 +3,13 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 import report_workdirs as workdirs
 from commands import ROOT, run
 
+from sparse_search.analysis.cells import sparse_cells
+from sparse_search.analysis.table import read_trials
 from sparse_search.errors import UserError
 from sparse_search.report import build_report, build_table_report, compare, foreign
 
@@ -79,6 +82,7 @@ def test_percent_and_errors_are_the_same_map(own, tmp_path):
     build_table_report(error, tmp_path / "error")
     was = regions(own / "report")
     one, other = regions(tmp_path / "percent"), regions(tmp_path / "error")
+    assert was["chosen_on"] == one["chosen_on"] == other["chosen_on"] == "validation"
     assert one["metric"] == "test_accuracy" and other["metric"] == "test_error"
     for a, b, c in zip(was["budgets"], one["budgets"], other["budgets"], strict=True):
         assert a["class"] == b["class"] == c["class"]
@@ -112,10 +116,29 @@ def test_a_map_of_losses(own, tmp_path):
         build_report(own, tmp_path / "out", "los")
 
 
+@pytest.mark.parametrize("prefix", ["valid", "validation", "val"])
+@pytest.mark.parametrize("metric", ["accuracy", "error", "loss"])
+def test_choices_are_made_on_the_validation_metric(prefix, metric, tmp_path):
+    # The better rate on validation is the worse one on test.
+    file = tmp_path / "table.csv"
+    better, worse = (0.6, 0.4) if metric == "accuracy" else (0.4, 0.6)
+    lines = [f"nnz,structure,seed,learning_rate,{metric},{prefix}_{metric}"]
+    for nnz in (100, 200):
+        for seed in (0, 1):
+            lines.append(f"{nnz},a,{seed},0.1,{worse},{better}")
+            lines.append(f"{nnz},a,{seed},0.2,{better},{worse}")
+    file.write_text("\n".join(lines))
+    table = foreign.read(file)
+    assert not any("no validation metric" in note for note in table.notes)
+    cells = sparse_cells(read_trials(table.run.trials, metric))
+    assert np.unique(cells.test).tolist() == [worse]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("", "is empty"),
+        (",,\n,,\n", "column '' |has a header and no rows"),
         (HEAD, "has a header and no rows"),
         ("nnz,seed,accuracy\n1,0,0.5", "no column 'structure'"),
         ("nnz,structur,seed,accuracy\n1,a,0,0.5", "Did you mean 'structur'"),
@@ -130,6 +153,12 @@ def test_a_map_of_losses(own, tmp_path):
         (f"{HEAD}\n100,a,0,-0.5", "goes from -0.5 to -0.5; accuracy is between 0"),
         (f"{HEAD}\n100,a,0,250", "between 0 and 1, or 0 and 100"),
         (f"{HEAD}\n100,a,0,\n100,a,1,nan", "no number in its column 'accuracy'"),
+        (f"{HEAD}\n1,a,0,5%\n1,a,1,0.5", "line 3: accuracy has no percent sign"),
+        (f"{HEAD}\n1,a,0,250%", "goes from 250 to 250"),
+        ("nnz;structure;seed;loss\n1;a;0;0,5", "write decimals with a point"),
+        ("nnz,structure,seed,val_loss\n1,a,0,0.5", "only val_loss; rename"),
+        (f'{HEAD}\n1,a,0,"0.5\n2,a,0,0.5', "line 3, is no CSV"),
+        (f"{HEAD},Accuracy\n1,a,0,0.5,0.5", "the column 'accuracy' twice"),
         (f"{HEAD},task\n9,a,0,0.5,x\n9,b,0,0.5,y", "mixes the tasks x, y"),
     ],
 )
@@ -161,6 +190,14 @@ def test_other_delimiters_marks_and_names(delimiter, tmp_path):
     assert (first["nnz"], first["test_accuracy"], first["seed"]) == (1000, 0.515, 0)
     assert isinstance(first["nnz"], int)
     assert second["status"] == "diverged" and second["test_accuracy"] is None
+
+
+def test_half_a_percent_is_not_a_half(tmp_path):
+    file = tmp_path / "table.csv"
+    file.write_text("nnz,structure,seed,error,val_error\n9,a,0,0.5%,20\n9,b,0,0.4 %,30")
+    table = foreign.read(file)
+    assert [r["test_error"] for r in table.run.trials] == pytest.approx([0.005, 0.004])
+    assert [r["valid_error"] for r in table.run.trials] == pytest.approx([0.2, 0.3])
 
 
 def test_one_seed_or_one_structure_says_what_it_can(tmp_path):

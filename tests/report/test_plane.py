@@ -9,8 +9,13 @@ import pytest
 import report_workdirs as workdirs
 
 from sparse_search.analysis.regions import region_map
+from sparse_search.analysis.table import read_trials
 from sparse_search.report import build_report, plane_plot, plots, tables
 from sparse_search.report.plane import read_plane
+
+
+def plane_of(rows, metric):
+    return read_plane(rows, read_trials(rows, metric))
 
 
 def rows(widths=(64, 256), methods=("static", "rigl"), seeds=2, depths=(2,)):
@@ -28,7 +33,7 @@ def rows(widths=(64, 256), methods=("static", "rigl"), seeds=2, depths=(2,)):
 
 
 def read(trials):
-    found = read_plane(trials, "accuracy")
+    found = plane_of(trials, "accuracy")
     assert found is not None
     return found
 
@@ -71,11 +76,11 @@ def test_not_trained_collapsed_and_lost_are_different():
 
 
 def test_only_where_there_are_several_widths_and_budgets():
-    assert read_plane(rows((64,)), "accuracy") is None
-    assert read_plane([r for r in rows() if r["nnz"] == 512], "accuracy") is None
-    assert read_plane(workdirs.dense_trials(), "accuracy") is None
+    assert plane_of(rows((64,)), "accuracy") is None
+    assert plane_of([r for r in rows() if r["nnz"] == 512], "accuracy") is None
+    assert plane_of(workdirs.dense_trials(), "accuracy") is None
     nameless = [{**row, "width": None} for row in rows()]
-    assert read_plane(nameless, "accuracy") is None
+    assert plane_of(nameless, "accuracy") is None
 
 
 def test_layouts_are_panels_and_the_least_frequent_are_named():
@@ -99,7 +104,7 @@ def test_draws_what_there_is(metric):
     # Somebody else's table may know no density.
     trials = [{**row, "density": None} for row in trials]
     regions = tables.strict(region_map(trials, metric, "digits"))
-    found = read_plane(trials, metric)
+    found = plane_of(trials, metric)
     assert found is not None
     files = plots.render(partial(plane_plot.draw_plane, found, regions))
     text = files["svg"].decode()

@@ -7,6 +7,7 @@ import pytest
 import report_workdirs as workdirs
 
 from sparse_search import results
+from sparse_search.analysis.table import read_trials
 from sparse_search.report import build_report, structures
 from sparse_search.report import workdir as read_workdirs
 
@@ -63,7 +64,7 @@ def searched(tmp_path_factory):
 
 def test_the_best_of_every_method_at_every_budget(searched):
     run = read_workdirs.read(searched)
-    found = structures.structures(run, "accuracy")
+    found = structures.structures(run, read_trials(run.trials, "accuracy"))
     assert [(one.method, one.nnz) for one in found] == [
         (method, nnz) for method in ("rigl", "static") for nnz in (512, 1024)
     ]
@@ -116,7 +117,9 @@ def test_without_results_there_is_no_section(tmp_path):
 
 def test_rounds_of_one_trial_of_each(searched):
     run = read_workdirs.read(searched)
-    shown = structures.shown(structures.structures(run, "accuracy"))
+    shown = structures.shown(
+        structures.structures(run, read_trials(run.trials, "accuracy"))
+    )
     assert [one.nnz for one in shown] == [512, 512]
     found = structures.rounds_of(searched, shown)
     assert found.keys() == {one.trials[0] for one in shown}

@@ -11,6 +11,8 @@ import pytest
 from commands import CONFIGS, ROOT, command, ok, run, without_times
 
 from sparse_search import records
+from sparse_search.report import hardware
+from sparse_search.report import workdir as report_workdir
 
 ARGUMENTS = (
     f"--config={CONFIGS / 'digits_map.py'}:smoke",
@@ -112,6 +114,18 @@ def test_a_trial_killed_before_its_result_is_trained_to_its_end(whole, tmp_path)
     journal.write_bytes(b"".join(kept))
     ok("search", *ALONE, f"--workdir={workdir}")
     assert curves(workdir) == curves(whole)
+
+
+def test_records_tell_what_models_of_hardware_need(whole):
+    for trial in records.read_trials(whole).values():
+        layers = trial["layers"]
+        assert [layer["shape"] for layer in layers[1:]] == [
+            [trial["width"], trial["width"]],
+            [trial["width"], 10],
+        ]
+        assert sum(layer["nnz"] for layer in layers) == trial["nnz"]
+    found = hardware.modelled(report_workdir.read(whole), "eie", "accuracy")
+    assert (len(found.rows), found.placed) == (12, 12)
 
 
 def journaled(workdir):
