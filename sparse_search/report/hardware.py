@@ -205,8 +205,9 @@ def section(one: Modelled, svg: bytes, scale: Scale, chosen_on: str) -> Section:
         f"{html.escape(one.machine.about)}. A bound that a real machine stays behind; "
         "see <code>sparse_search/costs/hardware</code> for sources and what is left "
         f"out. {unknown}Of all layers but the first, "
-        f"{100 * one.activations:.3g} % of the inputs count as not zero (<code>--activations</code>). Large points, joined, are "
-        f"the front, chosen on {chosen_on}, as in the fronts above. {scale.spacing} "
+        f"{100 * one.activations:.3g} % of the inputs count as not zero "
+        "(<code>--activations</code>). Large points, joined, are the front, "
+        f"chosen on {chosen_on}, as in the fronts above. {scale.spacing} "
     )
     body = picture(svg, f"on {one.machine.name}", caption + downloads(one.file, "csv"))
     table = members_table(one.fronts, scale, one.words)
