@@ -3,6 +3,7 @@
 The forward pass is run, product by product, on a batch. Beside every product with a
 parameter the same product is made of ones and zeros, which tell where its factors are
 not zero, and its sum is the number of multiplications in which neither factor is.
+Bodies of while loops and branches are run, and not looked into.
 """
 
 from collections.abc import Callable, Sequence
@@ -69,8 +70,7 @@ def _run(
         else:
             if name in ("dot_general", "conv_general_dilated"):
                 _count(equation, given, found)
-            subfuns, params = equation.primitive.get_bind_params(equation.params)
-            made = equation.primitive.bind(*subfuns, *(v for v, _ in given), **params)
+            made = equation.primitive.bind(*(v for v, _ in given), **equation.params)
             made = made if equation.primitive.multiple_results else [made]
             alone = {of for _, of in given if of}
             arrays = [of for value, of in given if np.ndim(value)]

@@ -28,12 +28,13 @@ from sparse_search.train.trials import Trial, algorithm_of, parameter_shapes
 def train_flops(config: Config, trial: Trial) -> int | None:
     """FLOPs of the training ahead of time; None where they cannot be known.
 
-    That is where layers whose weights count differently share their number, and where
-    the nnz of a user's own method changes on the way.
+    That is where layers whose weights count differently share their number, where the
+    nnz of a user's own method changes on the way, and of SRigL, which stores as many
+    weights as its active neurons divide.
     """
     algorithm = algorithm_of(config, trial)
     phases = _phases(config, trial, algorithm)
-    if phases is None:
+    if phases is None or algorithm.conserves == "remainder":
         return None
     return flops.train_flops(*phases, config.batch_size)
 

@@ -76,6 +76,32 @@ def test_agrees_with_counting_paths(widths, seed, density):
     assert type(result.parameters) is type(result.nnz) is int
 
 
+def test_channels_are_the_neurons_of_convolutions():
+    # Three channels; only 0 sees the image, only 0 and 1 go on.
+    first = np.zeros((3, 3, 1, 3), bool)
+    first[0, :2, 0, 0] = True
+    second = np.zeros((2, 2, 3, 2), bool)
+    second[:, :, 0, 0] = True
+    second[1, 1, 1, 1] = True
+    # 2 channels at 4 places, channels last, to 2 outputs: both see channel 0 somewhere.
+    third = np.zeros((4, 2, 2), bool)
+    third[0, 0, 0] = third[3, 0, 1] = third[2, 1, 1] = True
+    masks = [first, second, third.reshape(8, 2)]
+    found = effective(masks, biases=[2, 2, 1])
+    # Weights 2, 4 and 2; two parameters of either channel left, two outputs' biases.
+    assert found == Effective(8 + 2 + 2 + 2, 8, (2, 1))
+
+
+def test_a_depthwise_channel_sees_itself():
+    first = np.ones((1, 1, 1, 4), bool)
+    first[..., 3] = False
+    depthwise = np.ones((3, 3, 1, 4), bool)
+    last = np.zeros((1, 1, 4, 1), bool)
+    last[..., :2, 0] = True
+    found = effective([first, depthwise, last], biases=False, groups=[1, 4, 1])
+    assert found == Effective(2 + 2 * 9 + 2, 2 + 2 * 9 + 2, (2, 2))
+
+
 def test_wrong_masks_are_errors():
     with pytest.raises(ValueError, match="4 outputs .* 3 inputs"):
         effective([np.ones((2, 4), bool), np.ones((3, 2), bool)], biases=True)

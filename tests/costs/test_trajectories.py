@@ -13,9 +13,9 @@ from sparse_search.costs import trajectories
 from sparse_search.costs.flops import Phase, Work, train_flops
 from sparse_search.costs.trajectories import GROWTH, STORED, Schedule, phases
 
-SHAPES = {"Dense_0": (10, 12), "Dense_1": (12, 9), "Dense_2": (9, 7), "Dense_3": (7, 5)}
-SIZES = tuple(a * b for a, b in SHAPES.values())
-COUNTS = (37, 20, 11, 8)
+SHAPES = {"Dense_0": (12, 10), "Dense_1": (12, 10)}  # alike: compiled once
+SIZES = (120, 120)
+COUNTS = (37, 20)
 EVERY, UNTIL, ROUNDS = 10, 87, 12
 WHEN = Schedule(EVERY, UNTIL, tuple((n + 1) * EVERY - 1 < UNTIL for n in range(ROUNDS)))
 
@@ -47,16 +47,12 @@ def stored_by_the_algorithm(method, options):
 
 
 CHANGING = [
-    ("gradual", {}),
     ("granet", {}),
-    ("granet", {"initial_density": 1.0}),
-    ("gap", {}),
-    ("gap", {"partitions": 3, "cycles": 1}),
+    ("gap", {"cycles": 3}),
     ("ac_dc", {"phases": 4}),
     ("lottery", {}),
     ("magnitude", {}),
     ("mest", {"soft_bound": 0.3}),
-    ("str", {}),
 ]
 
 
@@ -81,7 +77,7 @@ def test_every_method_has_its_rule():
 def test_what_the_passes_see_of_what_is_stored():
     # Top-KAST stores everything until its last rewire, behind round 8.
     made = phases("top_kast", "random", SIZES, COUNTS, WHEN, {"backward": 3.0})
-    assert made[0] == Phase(10, COUNTS, (111, 60, 33, 24))
+    assert made[0] == Phase(10, COUNTS, (111, 60))
     assert made[-1] == Phase(10, COUNTS, COUNTS)
     assert [phase.gradient == COUNTS for phase in made] == [False] * 8 + [True] * 4
     made = phases("sr_ste", "random", SIZES, COUNTS, WHEN, {})
@@ -101,7 +97,7 @@ def test_dense_gradients():
     assert dense_steps("set") == dense_steps("static") == 0
 
 
-WORK = Work(SIZES, (64, 64, 4, 1), 100)
+WORK = Work(SIZES, (64, 1), 100)
 # (layer by layer) any nnz up to the size
 some_counts = st.tuples(*(st.integers(0, size) for size in SIZES))
 

@@ -1,5 +1,6 @@
 """Samplers of Optuna: what they are told, what they find, what they need."""
 
+import dataclasses
 import importlib.util
 import math
 
@@ -138,8 +139,8 @@ def test_objectives_of_a_real_trial():
     )
     trial = single_trial(config, digits.load())
     values = [objective.of(trial, 0.25) for objective in objectives(config)]
-    # Each step of 4 examples: forward, and backward at twice its cost.
-    assert values[1:] == [100 * 4 * 3 * 2 * 1000, 0.25, 1000]
+    # Each step of 4 examples: forward, and backward at twice its cost; 266 neurons.
+    assert values[1:] == [100 * 4 * 3 * (2 * 1000 + 266), 0.25, 1000]
     layers = [(one.count, one.size) for one in trial.layers]
     assert sum(count for count, _ in layers) == 1000
     assert values[0] == sum(min(8 * n, 4 * n + size // 8) for n, size in layers)
@@ -151,8 +152,14 @@ def test_objectives_that_are_not_known():
     with pytest.raises(UserError, match="is empty; it has some of valid_loss, nnz"):
         made("nsga2", points=4, objectives=())
     own = made("nsga2", points=4, objectives=("valid_loss", "train_flops"))
-    with pytest.raises(UserError, match="'gradual' changes its number of weights"):
-        own.ask(contract.problem(methods=("set", "gradual")), {})
+    problem = contract.problem(methods=("set", "dsr"))
+    counts, sizes = (("Conv_0", 50), ("Dense_0", 50)), (1000, 1000)
+    windows = [
+        dataclasses.replace(t, counts=counts, sizes=sizes, uses=(9, 1))
+        for t in problem.trials
+    ]
+    with pytest.raises(UserError, match="layers of 'dsr' have on the way"):
+        own.ask(problem._replace(trials=windows), {})
     contract.check(own)
 
 
