@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sparse_search.report import build_report, compare
     from sparse_search.search.driver import search as run_search
     from sparse_search.train.single import train as run_train
+    from sparse_search.train.widths import width_for
     from sparse_search.transform import apply_masks, masks_of, sparsify, view
 
 _HOME = {
@@ -40,6 +41,7 @@ _HOME = {
     "run_train": ("sparse_search.train.single", "train"),
     "sparsify": ("sparse_search.transform", "sparsify"),
     "view": ("sparse_search.transform", "view"),
+    "width_for": ("sparse_search.train.widths", "width_for"),
 }
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "run_train",
     "sparsify",
     "view",
+    "width_for",
 ]
 
 

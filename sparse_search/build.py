@@ -9,8 +9,19 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sparse_search import algorithms
-from sparse_search.config import Model
-from sparse_search.data import digits, fashion_mnist, mnist
+from sparse_search.config import Data, Model
+from sparse_search.data import (
+    cifar,
+    digits,
+    emnist,
+    fashion_mnist,
+    image_folder,
+    mnist,
+    tabular,
+    teacher,
+    text,
+)
+from sparse_search.data.dataset import Dataset, check
 from sparse_search.errors import UserError, nearest, one_of
 from sparse_search.masks import patterns
 from sparse_search.masks.patterns import Pattern
@@ -39,11 +50,21 @@ MODELS: dict[str, Callable[..., Any]] = {
     "lstm": rnn.lstm,
 }
 
-# (data_dir) -> Dataset
-DATASETS: dict[str, Callable[..., Any]] = {
+# (data_dir, **options) -> Dataset
+DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits.load,
     "mnist": mnist.load,
     "fashion_mnist": fashion_mnist.load,
+    "emnist": emnist.load,
+    "cifar10": cifar.load_10,
+    "cifar100": cifar.load_100,
+    "image_folder": image_folder.load,
+    "tiny_shakespeare": text.load_tiny_shakespeare,
+    "enwik8": text.load_enwik8,
+    "text8": text.load_text8,
+    "text": text.load_file,
+    "tabular": tabular.load,
+    "teacher": teacher.load,
 }
 
 
@@ -76,17 +97,49 @@ def model(spec: Model, width: int, depth: int, classes: int) -> Any:
         UserError: there is no such model, or it has no such depth or option.
     """
     make = factory("config.model.name", spec.name, MODELS)
-    takes = list(inspect.signature(make).parameters)
-    for name in spec.options:
-        if name not in takes[3:]:
-            raise UserError(
-                f"config.model.options.{name} is not an option of {spec.name!r}; it "
-                f"has {', '.join(takes[3:]) or 'none'}.{nearest(name, takes[3:])}"
-            )
+    _check_options("config.model", spec.name, make, 3, spec.options)
     try:
         return make(width, depth, classes, **spec.options)
     except (TypeError, ValueError) as error:
         raise UserError(f"config.model: {error}") from None
+
+
+def dataset(spec: Data, data_dir: str) -> Dataset:
+    """A data set, checked as far as that takes no reading.
+
+    Raises:
+        UserError: there is no such data set, or it has no such option, or its files
+            are missing or not what they should be.
+    """
+    make = factory("config.data.name", spec.name, DATASETS)
+    _check_options("config.data", spec.name, make, 1, spec.options)
+    try:
+        made = make(data_dir, **spec.options)
+    except TypeError as error:
+        raise UserError(
+            f"config.data: {spec.name!r} cannot be made with the options "
+            f"{spec.options}: {error}."
+        ) from None
+    if not isinstance(made, Dataset):
+        raise UserError(
+            f"config.data.name {spec.name!r} made a {type(made).__name__}, not a "
+            "sparse_search.data.dataset.Dataset."
+        )
+    check(made)
+    return made
+
+
+def _check_options(
+    group: str, name: str, make: Callable[..., Any], first: int, options: dict[str, Any]
+) -> None:
+    """Raise a `UserError` for an option that a factory does not take."""
+    takes = list(inspect.signature(make).parameters)[first:]
+    for option in options:
+        if option not in takes:
+            raise UserError(
+                f"{group}.options.{option} is not an option of {name!r}; it has "
+                f"{', '.join(takes) or 'none'}.{nearest(option, takes)}"
+            )
 
 
 def pattern(name: str) -> Pattern:

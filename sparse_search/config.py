@@ -41,15 +41,23 @@ class Data:
     """What is learned.
 
     Attributes:
-        name: digits, mnist or fashion_mnist.
-        validation: how many training examples are held out for validation.
+        name: digits, mnist, fashion_mnist, emnist, cifar10, cifar100, image_folder (a
+            folder of images for every class, larger than the memory maybe),
+            tiny_shakespeare, enwik8, text8 or text (any file), tabular (CSV or .npz) or
+            teacher (a sparse network whose connections are known); or
+            `package.module:factory`.
+        validation: how many training examples (of a text, windows) are held out for
+            validation.
         augment: what is done to the images of a training batch, in this order: crop,
             flip, cutout, mixup.
+        options: further arguments of the data set, by name, such as the context of a
+            text or the file of a table.
     """
 
     name: str = "digits"
     validation: int = _within(287, low=1)
     augment: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,7 +126,10 @@ class Optimizer:
     Attributes:
         name: any optimizer of optax.
         learning_rate: its peak.
-        schedule: constant, linear or cosine, down to 0 at the last step.
+        schedule: constant; linear or cosine, down to 0 at the last step; or step, which
+            multiplies the rate by `step_factor` at every one of `steps_at`.
+        steps_at: parts of training.
+        step_factor: see `schedule`.
         warmup: the part of training over which the rate rises linearly to its peak.
         weight_decay: decoupled where the optimizer has it, else L2.
         options: further arguments of the optimizer, by name.
@@ -127,6 +138,8 @@ class Optimizer:
     name: str = "sgd"
     learning_rate: float = _within(0.1, above=0)
     schedule: str = "cosine"
+    steps_at: tuple[float, ...] = _within((0.5, 0.75), above=0, high=1)
+    step_factor: float = _within(0.1, above=0, high=1)
     warmup: float = _within(0.05, low=0, high=1)
     weight_decay: float = _within(0.0, low=0)
     options: dict[str, Any] = field(default_factory=lambda: {"momentum": 0.9})
@@ -238,7 +251,8 @@ class Config:
 
     Attributes:
         data: what is learned.
-        data_dir: the folder of the data set's files; not needed for digits.
+        data_dir: the folder of the data set's files; without one, they are downloaded
+            to the user's cache.
         model: the network.
         sparsity: which weights exist.
         optimizer: how weights are updated.

@@ -67,6 +67,7 @@ class Info(NamedTuple):
 Conserved = Literal["layer", "total", "end", "total_end", "remainder", "nothing"]
 DenseGradient = Literal["never", "rewire", "always"]
 Scope = Literal["layer", "global", "lamp"]
+Begins = Literal["any", "drawn", "weights"]
 
 NEVER = 2**31 - 1
 """The step at which rewiring ends that goes on for ever."""
@@ -98,6 +99,9 @@ class SparseAlgorithm(NamedTuple):
         exchange: the `grow_prune.Exchange` that a rewire is, where it is nothing else
             and masks begin at random: then it can be applied to weights stored alone
             (`compressed`). None for all others.
+        begins: how `init` comes by its masks: "any", at random, so that any others of
+            as many weights and of the pattern would do as well; "drawn", at random by
+            rules of its own; "weights", by looking at the weights, or with all.
     """
 
     init: Callable[[Key, Params, Counts], tuple[Params, Any]]
@@ -110,6 +114,7 @@ class SparseAlgorithm(NamedTuple):
     pattern: Pattern = UNSTRUCTURED
     draws: bool = True
     exchange: Any = None
+    begins: Begins = "weights"
 
 
 class MaskState(NamedTuple):

@@ -159,7 +159,7 @@ def _exchange(
         topology.nnz - number,
         topology.nnz,
         growth,
-        rewiring.Factors(*tapped) if grow.score is not None else None,
+        rewiring.factors(tapped) if grow.score is not None else None,
         drawn,
     )
     moved = jnp.where(new.source >= 0, values[new.source], jnp.zeros_like(values))

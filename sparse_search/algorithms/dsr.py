@@ -124,4 +124,4 @@ def dsr(
         info = exchanged_info(state.masks, masks)
         return trees.apply_masks(params, masks), new, info
 
-    return SparseAlgorithm(init, same_view, masked_grads, rewire, "total")
+    return SparseAlgorithm(init, same_view, masked_grads, rewire, "total", begins="any")

@@ -113,5 +113,11 @@ def gap(
         return trees.apply_masks(params, masks), new, info
 
     return SparseAlgorithm(
-        init, same_view, masked_grads, rewire, "end", pattern=pattern
+        init,
+        same_view,
+        masked_grads,
+        rewire,
+        "end",
+        pattern=pattern,
+        begins="any",
     )

@@ -150,4 +150,5 @@ def shrinking(
         "end" if scope == "layer" else "total_end",
         dense_gradient="rewire",
         pattern=pattern,
+        begins="any",
     )

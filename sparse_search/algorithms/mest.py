@@ -127,5 +127,11 @@ def mest(
         return params, SoftState(masks, state.step + 1, state.counts), info
 
     return SparseAlgorithm(
-        init, same_view, masked_grads, soft_rewire, "end", pattern=pattern
+        init,
+        same_view,
+        masked_grads,
+        soft_rewire,
+        "end",
+        pattern=pattern,
+        begins="any",
     )

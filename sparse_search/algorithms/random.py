@@ -31,4 +31,4 @@ def random(pattern: Pattern = UNSTRUCTURED, scope: Scope = "layer") -> SparseAlg
             lambda key, _, p: jax.random.uniform(key, p.shape), key, counts, params
         )
 
-    return prune_at_init(scores, pattern, scope)
+    return prune_at_init(scores, pattern, scope)._replace(begins="drawn")

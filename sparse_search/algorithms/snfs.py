@@ -134,5 +134,11 @@ def snfs(
         return trees.apply_masks(params, masks), new, info
 
     return SparseAlgorithm(
-        init, same_view, filter_grads, rewire, "total", dense_gradient="always"
+        init,
+        same_view,
+        filter_grads,
+        rewire,
+        "total",
+        dense_gradient="always",
+        begins="any",
     )

@@ -129,7 +129,13 @@ def srigl(
         return trees.apply_masks(params, masks), new, info
 
     return SparseAlgorithm(
-        init, same_view, masked_grads, rewire, "remainder", dense_gradient="rewire"
+        init,
+        same_view,
+        masked_grads,
+        rewire,
+        "remainder",
+        dense_gradient="rewire",
+        begins="drawn",
     )
 
 

@@ -46,4 +46,5 @@ def static(pattern: Pattern = UNSTRUCTURED) -> SparseAlgorithm:
         exchange=grow_prune.Exchange(
             grow_prune.magnitude, grow_prune.Growth(), schedules.constant(0.0)
         ),
+        begins="any",
     )

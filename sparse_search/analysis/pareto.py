@@ -101,8 +101,8 @@ def fronts(
 
     Args:
         rows: a row a trial, with the keys of `records.COLUMNS`.
-        trials: the same, as `table.read_trials` gives them.
-        costs: the columns with costs.
+        trials: the same, as `table.read_trials` gives them, with the costs.
+        costs: columns of the rows.
     """
     lost = {
         (row["structure"], str(row.get("point")))

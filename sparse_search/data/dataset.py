@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Integer, Shaped, UInt8
 
+from sparse_search.data.streamed import Streamed
 from sparse_search.errors import UserError
 
 # Images whose pixels are counted at once: bounds the memory of `pixel_scale`,
@@ -28,27 +29,70 @@ class Dataset(NamedTuple):
         name: the name in the configuration, e.g. "fashion_mnist".
         train_inputs: any shape of one example behind the first axis: images [rows,
             columns] or [rows, columns, channels], features, or tokens [positions].
+            `Streamed` where they stay on the disk.
         train_labels: classes from 0 to `classes` - 1, one an example or one a position.
         test_inputs: as `train_inputs`.
         test_labels: as `train_labels`.
         classes: the number of classes; of a text, its different tokens.
         scale: what numbers are divided by, so that their mean square is 1; of images
             `pixel_scale`, never 0. None for tokens.
+        validation: how many of the last training examples are an official validation
+            part, of which some are held out; 0 where any may be.
     """
 
     name: str
-    train_inputs: Shaped[np.ndarray, "n *example"]
+    train_inputs: Shaped[np.ndarray, "n *example"] | Streamed
     train_labels: Integer[np.ndarray, "n *positions"]
-    test_inputs: Shaped[np.ndarray, "m *example"]
+    test_inputs: Shaped[np.ndarray, "m *example"] | Streamed
     test_labels: Integer[np.ndarray, "m *positions"]
     classes: int
     scale: float | None
+    validation: int = 0
 
     @property
     def example(self) -> jax.ShapeDtypeStruct:
         """What the network sees of one example."""
         kind = np.int32 if self.scale is None else np.float32
         return jax.ShapeDtypeStruct(self.train_inputs.shape[1:], kind)
+
+
+def check(dataset: Dataset) -> None:
+    """Raise a `UserError` for a data set that cannot be trained on."""
+    name = f"The data set {dataset.name!r}"
+    if not isinstance(dataset.name, str) or not dataset.name:
+        raise UserError(f"{name} has no name.")
+    if dataset.test_inputs.shape[1:] != dataset.train_inputs.shape[1:]:
+        raise UserError(
+            f"{name} has training examples of shape "
+            f"{list(dataset.train_inputs.shape[1:])}, but test examples of shape "
+            f"{list(dataset.test_inputs.shape[1:])}."
+        )
+    if not 0 <= dataset.validation < len(dataset.train_labels):
+        raise UserError(f"{name} has nothing to train on beside its validation part.")
+    for part, inputs, labels in (
+        ("training", dataset.train_inputs, dataset.train_labels),
+        ("test", dataset.test_inputs, dataset.test_labels),
+    ):
+        if len(inputs) != len(labels) or not len(labels):
+            raise UserError(
+                f"{name} has {len(inputs)} {part} examples and {len(labels)} labels."
+            )
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise UserError(f"{name} has labels of {labels.dtype}, not whole numbers.")
+        least, most = int(labels.min()), int(labels.max())
+        if least < 0 or most >= dataset.classes:
+            raise UserError(
+                f"{name} has {part} labels from {least} to {most}, but "
+                f"{dataset.classes} classes, from 0 to {dataset.classes - 1}."
+            )
+        if np.issubdtype(inputs.dtype, np.floating) and not np.isfinite(inputs).all():
+            raise UserError(f"{name} has {part} inputs that are no finite numbers.")
+        if dataset.scale is None and not np.issubdtype(inputs.dtype, np.integer):
+            raise UserError(
+                f"{name} has no scale, so its inputs are tokens, not {inputs.dtype}."
+            )
+    if dataset.scale is not None and not 0 < dataset.scale < math.inf:
+        raise UserError(f"{name} has the scale {dataset.scale}; it is above 0.")
 
 
 def pixel_scale(images: UInt8[np.ndarray, "n *example"]) -> float:

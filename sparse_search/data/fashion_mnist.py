@@ -14,9 +14,10 @@ def load(data_dir: str | Path | None) -> Dataset:
 
     Args:
         data_dir: the folder with the four official files, gzipped or not, in itself
-            or in its subfolder `fashion_mnist`.
+            or in its subfolder `fashion_mnist`; without one, the user's cache.
 
     Raises:
-        UserError: a file is missing, or is not what it should be.
+        UserError: a file is missing and cannot be downloaded, or is not what it
+            should be.
     """
     return load_published(FASHION_MNIST, data_dir)

@@ -5,28 +5,26 @@ Big-endian: two zero bytes, a type code, the number of dimensions, each dimensio
 The first four bytes together are called the magic number.
 """
 
-import gzip
 import math
-import zlib
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
-from sparse_search.errors import UserError
+from sparse_search.data.files import broken
 
 # Type code 8 (unsigned byte), then one dimension or three.
 LABELS = 0x00000801
 IMAGES = 0x00000803
 _CONTENTS = {LABELS: "labels", IMAGES: "images"}
-_GZIP = b"\x1f\x8b"
 
 
-def read(path: Path, magic: int, source: str) -> UInt8[np.ndarray, "..."]:
-    """Reads an IDX file of unsigned bytes, gzipped if its name ends in `.gz`.
+def parse(data: bytes, path: Path, magic: int, source: str) -> UInt8[np.ndarray, "..."]:
+    """The array of an IDX file of unsigned bytes.
 
     Args:
-        path: the file.
+        data: what the file holds, uncompressed.
+        path: the file, for errors.
         magic: what it must hold: `LABELS` ([n]) or `IMAGES` ([n, rows, columns]).
         source: where the file is published, for errors.
 
@@ -34,11 +32,8 @@ def read(path: Path, magic: int, source: str) -> UInt8[np.ndarray, "..."]:
         A read-only array with the dimensions that the file states, all above 0.
 
     Raises:
-        UserError: the file cannot be read, or is not exactly what it claims to be.
+        UserError: the file is not exactly what it claims to be.
     """
-    data = _read_bytes(path, source)
-    if not path.name.endswith(".gz") and data.startswith(_GZIP):
-        raise UserError(f"{path} is compressed by gzip: add .gz to its name.")
     dimensions = magic & 0xFF
     header = 4 + 4 * dimensions
     found = int.from_bytes(data[:4], "big")
@@ -75,32 +70,42 @@ def read(path: Path, magic: int, source: str) -> UInt8[np.ndarray, "..."]:
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
-def broken(path: Path, problem: str, source: str) -> UserError:
-    """An error in a sentence: what is wrong with `path`, and where to get it anew."""
-    return UserError(f"{path} {problem}; get the file again from {source}.")
+def pair(
+    images: tuple[bytes, Path], labels: tuple[bytes, Path], side: int, source: str
+) -> tuple[UInt8[np.ndarray, "n side side"], UInt8[np.ndarray, " n"]]:
+    """Images and labels of one part (training or test), checked against each other.
+
+    Args:
+        images: what their file holds, and its path.
+        labels: theirs.
+        side: pixels of a side.
+        source: where they are published, for errors.
+
+    Raises:
+        UserError: one is damaged, or they do not belong together.
+    """
+    images_path, labels_path = images[1], labels[1]
+    pixels = parse(*images, IMAGES, source)
+    classes = parse(*labels, LABELS, source)
+    if pixels.shape[1:] != (side, side):
+        rows, columns = pixels.shape[1:]
+        raise broken(
+            images_path,
+            f"has images of {rows}×{columns} pixels, not {side}×{side}",
+            source,
+        )
+    # What is left where a download reserved its space and was never filled.
+    if pixels.min() == pixels.max():
+        raise broken(images_path, "has the same value in all its pixels", source)
+    if len(pixels) != len(classes):
+        raise broken(
+            images_path,
+            f"has {len(pixels)} images, but {labels_path} has {len(classes)} labels, "
+            "so one of them is the wrong file",
+            source,
+        )
+    return pixels, classes
 
 
 def _times(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape))
-
-
-def _read_bytes(path: Path, source: str) -> bytes:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
-    if not path.name.endswith(".gz"):
-        return data
-    if not data.startswith(_GZIP):
-        raise broken(
-            path,
-            "is not a gzip file (if it is the uncompressed file, take .gz off its "
-            "name)",
-            source,
-        )
-    try:
-        return gzip.decompress(data)
-    except EOFError:
-        raise broken(path, "is truncated: its gzip stream has no end", source) from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise broken(path, f"is a damaged gzip file ({error})", source) from None

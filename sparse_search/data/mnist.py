@@ -4,7 +4,6 @@ LeCun, Bottou, Bengio and Haffner 1998, "Gradient-based learning applied to docu
 recognition".
 """
 
-import os
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -12,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from sparse_search.data import idx
+from sparse_search.data import files, idx
 from sparse_search.data.dataset import Dataset, pixel_scale
-from sparse_search.errors import UserError
+from sparse_search.data.files import Known, Origin, Remote
 
 _CLASSES = 10
 _SIDE = 28
@@ -27,30 +26,76 @@ class Published(NamedTuple):
     """A data set that is published as files in MNIST's format.
 
     Attributes:
-        name: the name in the configuration, and of the subfolder with its files.
-        title: the name in messages.
-        source: where it is published.
+        origin: its names, and where it is published.
+        remote: where its files can be downloaded.
+        known: what its files hold.
         labels: CRC-32 of the training labels and of the test labels. Data sets have
             the same file names and sizes; only what the files hold tells them apart.
     """
 
-    name: str
-    title: str
-    source: str
+    origin: Origin
+    remote: dict[str, Remote]
+    known: dict[str, Known]
     labels: tuple[int, int]
 
 
+def _remote(base: str, *md5: str) -> dict[str, Remote]:
+    names = (*_TRAIN, *_TEST)
+    return {
+        name: Remote(f"{base}{name}.gz", f"md5:{one}")
+        for name, one in zip(names, md5, strict=True)
+    }
+
+
+def _known(*sha256: str) -> dict[str, Known]:
+    names, sizes = (*_TRAIN, *_TEST), (47040016, 60008, 7840016, 10008)
+    return {
+        name: Known(size, digest)
+        for name, size, digest in zip(names, sizes, sha256, strict=True)
+    }
+
+
 MNIST = Published(
-    name="mnist",
-    title="MNIST",
-    source="https://yann.lecun.com/exdb/mnist/ "
-    "(mirror: https://ossci-datasets.s3.amazonaws.com/mnist/)",
+    origin=Origin(
+        name="mnist",
+        title="MNIST",
+        source="https://yann.lecun.com/exdb/mnist/ "
+        "(mirror: https://ossci-datasets.s3.amazonaws.com/mnist/)",
+    ),
+    remote=_remote(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "d53e105ee54ea40749a09fcbcd1e9432",
+        "9fb629c4189551a2d022fa330f9573f3",
+        "ec29112dd5afa0611ce80d1b7f02629c",
+    ),
+    known=_known(
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
     labels=(0xBA07E8EF, 0xEE8604D9),
 )
 FASHION_MNIST = Published(
-    name="fashion_mnist",
-    title="Fashion-MNIST",
-    source="https://github.com/zalandoresearch/fashion-mnist",
+    origin=Origin(
+        name="fashion_mnist",
+        title="Fashion-MNIST",
+        source="https://github.com/zalandoresearch/fashion-mnist",
+    ),
+    remote=_remote(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "25c81989df183df01b3e8a0aad5dffbe",
+        "bef4ecab320f06d8554ea6380940ec79",
+        "bb300cfdad3c16e7a12a480ee83cd310",
+    ),
+    known=_known(
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    ),
     labels=(0x2ED6E46A, 0x242BC73F),
 )
 
@@ -60,22 +105,23 @@ def load(data_dir: str | Path | None) -> Dataset:
 
     Args:
         data_dir: the folder with the four official files, gzipped or not, in itself
-            or in its subfolder `mnist`.
+            or in its subfolder `mnist`; without one, the user's cache.
 
     Raises:
-        UserError: a file is missing, or is not what it should be.
+        UserError: a file is missing and cannot be downloaded, or is not what it
+            should be.
     """
     return load_published(MNIST, data_dir)
 
 
 def load_published(published: Published, data_dir: str | Path | None) -> Dataset:
     """Loads a data set in MNIST's format; arguments and errors as for `load`."""
-    folder = _folder(published, data_dir)
-    train_inputs, train_labels = _part(published, folder, _TRAIN)
-    test_inputs, test_labels = _part(published, folder, _TEST)
+    folders = _one_folder(published, data_dir)
+    train_inputs, train_labels = _part(published, folders, _TRAIN)
+    test_inputs, test_labels = _part(published, folders, _TEST)
     scale = pixel_scale(train_inputs)
     return Dataset(
-        name=published.name,
+        name=published.origin.name,
         train_inputs=train_inputs,
         train_labels=train_labels,
         test_inputs=test_inputs,
@@ -85,83 +131,44 @@ def load_published(published: Published, data_dir: str | Path | None) -> Dataset
     )
 
 
-def _folder(published: Published, data_dir: str | Path | None) -> Path:
-    """The one folder that all four files are read from.
+def _one_folder(published: Published, data_dir: str | Path | None) -> list[Path]:
+    """The one folder that all four files are read from; both, if they are in none.
 
     The subfolder comes first: it names the data set, and the files of both data sets
     have the same names.
     """
-    if data_dir is None or not str(data_dir).strip():
-        raise UserError(
-            f"{published.title} is read from its official files ({_TRAIN[0]}.gz, …), "
-            f"but no folder was given to look in: get them from {published.source} "
-            "and pass the folder as --config.data_dir=DIR."
-        )
-    folder = Path(data_dir).expanduser().absolute()
-    subfolder = folder / published.name
-    names = _TRAIN + _TEST
-    return subfolder if any(_find(subfolder, name) for name in names) else folder
-
-
-def _find(folder: Path, name: str) -> Path | None:
-    """The file `name` in `folder`, compressed or not, if there is one."""
-    for path in (folder / f"{name}.gz", folder / name):
-        if os.path.exists(path):
-            return path
-    return None
+    folders = files.places(published.origin, data_dir)
+    names = [n for name in (*_TRAIN, *_TEST) for n in (f"{name}.gz", name)]
+    for folder in folders:
+        if files.find([folder], names):
+            return [folder]
+    return folders
 
 
 def _part(
-    published: Published, folder: Path, names: tuple[str, str]
+    published: Published, folders: list[Path], names: tuple[str, str]
 ) -> tuple[UInt8[np.ndarray, "n 28 28"], UInt8[np.ndarray, " n"]]:
-    """Images and labels of one part (training or test), checked against each other."""
-    source = published.source
-    images_path, labels_path = (_require(published, folder, name) for name in names)
-    images = idx.read(images_path, idx.IMAGES, source)
-    labels = idx.read(labels_path, idx.LABELS, source)
-    if images.shape[1:] != (_SIDE, _SIDE):
-        rows, columns = images.shape[1:]
-        raise idx.broken(
-            images_path,
-            f"has images of {rows}×{columns} pixels, not {_SIDE}×{_SIDE}",
-            source,
-        )
-    # What is left where a download reserved its space and was never filled.
-    if images.min() == images.max():
-        raise idx.broken(images_path, "has the same value in all its pixels", source)
-    if len(images) != len(labels):
-        raise idx.broken(
-            images_path,
-            f"has {len(images)} images, but {labels_path} has {len(labels)} labels, "
-            "so one of them is the wrong file",
-            source,
-        )
+    """Images and labels of one part (training or test)."""
+    origin, source = published.origin, published.origin.source
+    paths = [
+        files.require(origin, folders, (f"{name}.gz", name), published.remote[name])
+        for name in names
+    ]
+    read = [(files.read(path, source), path) for path in paths]
+    images, labels = idx.pair(read[0], read[1], _SIDE, source)
+    labels_path = paths[1]
     if labels.max() >= _CLASSES:
-        raise idx.broken(
+        raise files.broken(
             labels_path,
             f"has the label {labels.max()}, but labels go from 0 to {_CLASSES - 1}",
             source,
         )
     checksum = zlib.crc32(labels.tobytes())
     for other in (MNIST, FASHION_MNIST):
-        if other.name != published.name and checksum in other.labels:
-            raise idx.broken(
-                labels_path, f"is of {other.title}, not {published.title}", source
+        if other.origin.name != origin.name and checksum in other.labels:
+            raise files.broken(
+                labels_path, f"is of {other.origin.title}, not {origin.title}", source
             )
+    for name, (content, path) in zip(names, read, strict=True):
+        files.check(content, path, published.known, name, source)
     return images, labels
-
-
-def _require(published: Published, folder: Path, name: str) -> Path:
-    path = _find(folder, name)
-    if path is None:
-        if not os.path.isdir(folder):
-            where = f"{folder}, which is not a folder"
-        elif folder.name == published.name:
-            where = str(folder)
-        else:
-            where = f"{folder} or its subfolder {published.name}"
-        raise UserError(
-            f"{published.title}'s file {name}.gz was not found in {where}: get it from "
-            f"{published.source} and pass its folder as --config.data_dir=DIR."
-        )
-    return path

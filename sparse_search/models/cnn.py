@@ -4,7 +4,7 @@ import flax.linen as nn
 
 from sparse_search.models.images import SMALL, conv, global_mean, norm, with_channels
 from sparse_search.sparse.initializers import HeNormal
-from sparse_search.sparse.layers import Dense
+from sparse_search.sparse.layers import Conv, Dense
 from sparse_search.types import Array, Float
 
 _LENET5_SIDE = 16  # the smallest image that two windows and two halvings leave a pixel
@@ -34,7 +34,7 @@ class LeNet5(nn.Module):
                 f"pixels, not {x.shape[1]}×{x.shape[2]}."
             )
         for channels in (self.width, round(2.5 * self.width)):
-            x = nn.Conv(channels, (5, 5), padding="VALID", kernel_init=HeNormal())(x)
+            x = Conv(channels, (5, 5), padding="VALID", kernel_init=HeNormal())(x)
             x = nn.max_pool(nn.relu(x), (2, 2), (2, 2))
         x = x.reshape(x.shape[0], -1)
         x = Dense(25 * self.width, relu=True, kernel_init=HeNormal())(x, wait=True)

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from sparse_search.sparse.initializers import HeNormal
+from sparse_search.sparse.layers import Conv
 from sparse_search.types import Array
 
 SMALL = 64
@@ -22,14 +23,14 @@ def with_channels(x: Array) -> Array:
     return x
 
 
-def conv(features: int, window: int, stride: int = 1, **options: object) -> nn.Conv:
+def conv(features: int, window: int, stride: int = 1, **options: object) -> Conv:
     """A convolution without bias, padded so that stride 1 keeps the size.
 
     The padding is the same on all sides, as in the papers' own code; TensorFlow's
     "SAME" would shift windows with a stride of 2.
     """
     side = (window - 1) // 2
-    return nn.Conv(
+    return Conv(
         features,
         (window, window),
         (stride, stride),

@@ -29,9 +29,26 @@ class MLP(nn.Module):
         return Dense(self.classes, kernel_init=HeNormal())(x)
 
 
-def mlp(width: int, depth: int, classes: int) -> MLP:
-    """`depth` hidden layers of `width` neurons."""
-    return MLP((width,) * depth, classes)
+def mlp(width: int, depth: int, classes: int, *, widths: Sequence[int] = ()) -> MLP:
+    """`depth` hidden layers of `width` neurons.
+
+    Args:
+        width: of the widest hidden layer.
+        depth: the number of hidden layers.
+        classes: outputs.
+        widths: of the hidden layers in proportion, as (4000, 1000, 4000) for SET-MLP,
+            whose width is 4000; by default all the same.
+    """
+    if not widths:
+        return MLP((width,) * depth, classes)
+    if len(widths) != depth or min(widths) < 1:
+        raise ValueError(
+            f"options.widths={tuple(widths)} has {len(widths)} layers: set "
+            f"model.depth={len(widths)}, not {depth}."
+        )
+    largest = max(widths)
+    scaled = (max(round(width * one / largest), 1) for one in widths)
+    return MLP(tuple(scaled), classes)
 
 
 def lenet_300_100(width: int, depth: int, classes: int) -> MLP:
@@ -41,4 +58,4 @@ def lenet_300_100(width: int, depth: int, classes: int) -> MLP:
     """
     if depth != 2:
         raise ValueError("lenet_300_100 has two hidden layers: set model.depth=2.")
-    return MLP((width, round(width / 3)), classes)
+    return MLP((width, max(round(width / 3), 1)), classes)

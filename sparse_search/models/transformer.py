@@ -38,7 +38,7 @@ class Attention(nn.Module):
             for name in ("query", "key", "value")
         )
         seen = jax.nn.dot_product_attention(query, key, value, is_causal=self.causal)
-        return Dense(width, name="out")(seen.reshape(x.shape))
+        return Dense(width, name="values_out")(seen.reshape(x.shape))
 
 
 class TransformerBlock(nn.Module):

@@ -7,7 +7,6 @@ one width over falling budgets, *widen* follows one budget over growing widths.
 import dataclasses
 import functools
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -24,9 +23,8 @@ from sparse_search.train.trials import (
     check_options,
     checked,
     make_trial,
-    parameter_shapes,
-    sparse_shapes,
 )
+from sparse_search.train.widths import kernel_size, width_of
 
 
 class Skipped(NamedTuple):
@@ -186,7 +184,7 @@ def _small_dense(
     budgets = tuple(sorted({*budgets, *family.extra_budgets}))
     for budget, depth in itertools.product(budgets, family.depths):
         named = f"{SMALL_DENSE} d{depth} at {budget:,} weights"
-        width = width_for(config, dataset, budget, depth)
+        width = width_of(config, dataset, budget, depth)
         size = kernel_size(config, dataset, width, depth)
         if abs(size - budget) > family.tolerance * budget:
             reason = (
@@ -195,56 +193,28 @@ def _small_dense(
             )
             yield Skipped(named, reason)
             continue
-        trial = make_trial(
-            config,
-            dataset,
-            algorithm,
-            method="dense",
-            width=width,
-            depth=depth,
-            allocation="",
-            pattern="dense",
-            learning_rate=0.0,
-            seed=0,
-            budget=budget,
-            structure=SMALL_DENSE,
-        )
+        try:
+            trial = make_trial(
+                config,
+                dataset,
+                algorithm,
+                method="dense",
+                width=width,
+                depth=depth,
+                allocation="",
+                pattern="dense",
+                learning_rate=0.0,
+                seed=0,
+                budget=budget,
+                structure=SMALL_DENSE,
+            )
+        except Impossible as error:
+            yield Skipped(named, str(error))
+            continue
         if reason := above(trial):
             yield Skipped(named, reason)
             continue
         yield from _points(config, trial, family.learning_rates)
-
-
-def kernel_size(config: Config, dataset: Dataset, width: int, depth: int) -> int:
-    """The number of entries of all kernels that are sparsified."""
-    shapes = parameter_shapes(config, dataset, width, depth)
-    return sum(math.prod(shape) for shape in sparse_shapes(shapes).values())
-
-
-def width_for(config: Config, dataset: Dataset, budget: int, depth: int) -> int:
-    """The dense width whose kernels come nearest to a budget (the smaller of two)."""
-
-    def size(width: int) -> int:
-        return kernel_size(config, dataset, width, depth)
-
-    high = 1
-    while size(high) < budget:
-        if size(2 * high) == size(high):
-            raise UserError(
-                f"config.model.name={config.model.name!r} does not grow with its "
-                "width, so it has no small dense family; leave "
-                "config.space.small_dense out."
-            )
-        high *= 2
-    low = max(high // 2, 1)
-    while low < high:  # the smallest width that reaches the budget
-        middle = (low + high) // 2
-        if size(middle) < budget:
-            low = middle + 1
-        else:
-            high = middle
-    below = max(low - 1, 1)
-    return min((below, low), key=lambda width: abs(size(width) - budget))
 
 
 def _check_budgets(

@@ -1,7 +1,9 @@
 """How the weights that exist are stored.
 
 `Tiled` is the topology of a layer [inputs, neurons] without its zeros: where the
-weights are, not what they are. The values are one vector beside it, a leaf of the
+weights are, not what they are. A kernel of a convolution [rows, columns, channels,
+neurons] is seen as a layer whose inputs are the places of its window, each with all
+channels. The values are one vector beside it, a leaf of the
 parameters like any other, so that optimizers see nothing new. A layer is cut into tiles
 so that the rows of activations that a tile touches stay in cache, and so that an
 index within a tile is short:
@@ -16,6 +18,7 @@ Vectors may be longer than the number of weights (`capacity`): what is beyond it
 zeros and is never read. Programs are compiled for a capacity, not for a number.
 """
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -65,6 +68,7 @@ class Tiled:
         perm: and its place in the other order, from the tile's first.
         shape: of the layer: inputs, neurons.
         tile: of its tiles.
+        window: places of a convolution along each axis; () of a fully connected layer.
     """
 
     in_ptr: Int[Array, "tiles inputs"]
@@ -74,6 +78,13 @@ class Tiled:
     perm: UInt[Array, " capacity"] | Int[Array, " capacity"]
     shape: tuple[int, int] = field(metadata={"static": True})
     tile: Tile = field(metadata={"static": True})
+    window: tuple[int, ...] = field(default=(), metadata={"static": True})
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        """The shape of the dense array that this is a form of."""
+        channels = self.shape[0] // math.prod(self.window)
+        return *self.window, channels, self.shape[1]
 
     @property
     def capacity(self) -> int:
@@ -94,6 +105,11 @@ class Tiled:
     def stored(self) -> Bool[Array, " capacity"]:
         """The mask of the values: what lies within the number of weights."""
         return jnp.arange(self.capacity) < self.nnz[..., None]
+
+
+def matrix(kernel: tuple[int, ...]) -> tuple[int, int]:
+    """The inputs and neurons of a dense array's shape: its last axis is neurons."""
+    return math.prod(kernel[:-1]), kernel[-1]
 
 
 def tile_of(shape: tuple[int, int], capacity: int) -> Tile:
@@ -127,8 +143,9 @@ def index_types(tile: Tile) -> tuple[Any, Any]:
     return (np.uint8, np.uint16) if tile.narrow else (np.uint16, np.int32)
 
 
-def like(shape: tuple[int, int], capacity: int, tile: Tile | None = None) -> Tiled:
+def like(kernel: tuple[int, ...], capacity: int, tile: Tile | None = None) -> Tiled:
     """Shapes and types of a topology."""
+    shape = matrix(kernel)
     tile = tile or tile_of(shape, capacity)
     number = math.prod(tiles(shape, tile))
     index, place = index_types(tile)
@@ -147,12 +164,13 @@ def like(shape: tuple[int, int], capacity: int, tile: Tile | None = None) -> Til
         perm=vector(place),
         shape=shape,
         tile=tile,
+        window=kernel[:-2],
     )
 
 
-def empty(shape: tuple[int, int], capacity: int) -> Tiled:
+def empty(kernel: tuple[int, ...], capacity: int) -> Tiled:
     """A topology without weights."""
-    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like(shape, capacity))
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like(kernel, capacity))
 
 
 def from_positions(
@@ -228,10 +246,12 @@ def from_positions(
 
 
 def from_mask(mask: np.ndarray, capacity: int | None = None) -> Tiled:
-    """The topology of a mask [inputs, neurons]."""
+    """The topology of a mask [..., inputs, neurons]."""
     mask = np.asarray(mask, bool)
-    rows, columns = np.nonzero(mask)
-    return from_positions(rows, columns, (mask.shape[0], mask.shape[1]), capacity)[0]
+    shape = matrix(mask.shape)
+    rows, columns = np.nonzero(mask.reshape(shape))
+    made = from_positions(rows, columns, shape, capacity)[0]
+    return dataclasses.replace(made, window=mask.shape[:-2])
 
 
 def from_csr(

@@ -66,7 +66,7 @@ def at(
     )
     if by_counter:
         return initializer.at(key, topology, dtype)
-    drawn = initializer(key, topology.shape, dtype)
+    drawn = initializer(key, topology.kernel, dtype).reshape(topology.shape)
     return drawn.at[formats.positions(topology)].get(mode="fill", fill_value=0)
 
 

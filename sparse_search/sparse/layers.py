@@ -1,10 +1,11 @@
 """Layers whose weights are dense and masked, or stored alone.
 
-`Dense` is flax's, in whose place it can stand, with the ReLU that follows. Where a
-topology is given for its kernel (the collection "topology"), its parameter is the
-vector of the weights that exist, and it computes with those only.
+`Dense` and `Conv` are flax's, in whose place they can stand; `Dense` with the ReLU that
+follows. Where a topology is given for the kernel (the collection "topology"), the
+parameter is the vector of the weights that exist, and they compute with those only.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,10 +13,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from sparse_search import trees
 from sparse_search.sparse import initializers
 from sparse_search.sparse.formats import Tiled
-from sparse_search.sparse.products import Layer, chain, features_first
+from sparse_search.sparse.products import Layer, Taps, chain, features_first, zero_taps
+from sparse_search.sparse.windows import Window, convolution
 from sparse_search.types import Array, Float
+
+_MANY = 1024  # rows of a batch
 
 TOPOLOGY, TAPS = "topology", "taps"
 
@@ -55,63 +60,157 @@ class Dense(nn.Dense):
         if not self.has_variable(TOPOLOGY, "kernel"):
             y = super().__call__(_resolved(inputs))
             return nn.relu(y) if self.relu else y
-        kind = self.param_dtype
         if not isinstance(inputs, Pending):
-            half = inputs.dtype == jnp.bfloat16 and kind == jnp.float32
-            x = inputs.astype(self.dtype or (inputs.dtype if half else kind))
-            x = x.reshape(-1, inputs.shape[-1])
+            x = _activations(self, inputs).reshape(-1, inputs.shape[-1])
             inputs = Pending(x, (), inputs.shape[:-1])
-        topology: Tiled = self.get_variable(TOPOLOGY, "kernel")
-        values = self.param(
-            "kernel", lambda key: initializers.at(self.kernel_init, key, topology, kind)
-        )
-        bias = jnp.zeros(self.features, kind)
-        if self.use_bias:
-            bias = self.param("bias", self.bias_init, (self.features,), kind)
-            bias = bias.astype(kind)
-        taps = None
-        if self.has_variable(TAPS, "kernel"):
-            taps = self.get_variable(TAPS, "kernel")
-        layer = Layer(topology, values, bias, taps)
+        layer = _stored(self)
         inputs = inputs._replace(layers=(*inputs.layers, layer))
         return inputs if wait and self.relu else _resolved(inputs, relu=self.relu)
+
+
+class Conv(nn.Conv):
+    """A convolution."""
+
+    @nn.compact
+    def __call__(self, inputs: Array) -> Array:
+        """The neurons' outputs at every place: [..., rows, columns, neurons].
+
+        Args:
+            inputs: [..., rows, columns, channels].
+
+        Raises:
+            ValueError: there is a topology, and `window_of` has no window.
+        """
+        if not self.has_variable(TOPOLOGY, "kernel"):
+            return super().__call__(inputs)
+        window = window_of(self, inputs.shape[-3:-1])
+        if window is None:
+            raise ValueError("this kind of convolution has no compressed form")
+        x = _activations(self, inputs)
+        x = x.reshape(-1, *inputs.shape[-3:])
+        layer = _stored(self)
+        if window.size == (1, 1) and not any(map(any, window.padding)):
+            rows, columns = window.strides
+            x = x[:, ::rows, ::columns]
+            y = _rows_first(chain([layer], _features(x), relu=False))
+            y = y.reshape(*x.shape[:-1], -1)
+        else:
+            y = convolution(layer, x, window)
+        return y.reshape(*inputs.shape[:-3], *y.shape[1:])
+
+
+def window_of(layer: nn.Conv, places: tuple[int, ...]) -> Window | None:
+    """What a convolution looks at; None where it has no compressed form.
+
+    That is where channels are in groups, images have other than two axes, outputs are
+    padded by other than zeros, inputs are spread, or the product is the user's own.
+
+    Args:
+        layer: the convolution.
+        places: the size of its inputs.
+    """
+    size = layer.kernel_size
+    other = (
+        layer.feature_group_count != 1
+        or isinstance(size, int)
+        or len(size) != 2
+        or _pair(layer.input_dilation) != (1, 1)
+        or layer.mask is not None
+        or layer.conv_general_dilated is not None
+        or layer.conv_general_dilated_cls is not None
+    )
+    if other:
+        return None
+    strides, dilation = _pair(layer.strides), _pair(layer.kernel_dilation)
+    padding: Any = layer.padding
+    if isinstance(padding, str):
+        if padding not in ("SAME", "VALID"):
+            return None
+        reach = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
+        padding = jax.lax.padtype_to_pads(places, reach, strides, padding)
+    sides = [_pair(n) for n in _pair(padding)]
+    return Window(_pair(size), strides, (sides[0], sides[1]), dilation)
+
+
+def _pair(given: Any) -> tuple[Any, Any]:
+    """One number for both axes, or one for each; flax takes None for 1."""
+    if given is None or isinstance(given, int):
+        return (1, 1) if given is None else (given, given)
+    first, second = given
+    return first, second
+
+
+def _stored(layer: nn.Dense | nn.Conv) -> Layer:
+    """A layer's weights that exist, and its bias; called in its `__call__`."""
+    kind = layer.param_dtype
+    topology: Tiled = layer.get_variable(TOPOLOGY, "kernel")
+    values = layer.param(
+        "kernel", lambda key: initializers.at(layer.kernel_init, key, topology, kind)
+    )
+    bias = jnp.zeros(layer.features, kind)
+    if layer.use_bias:
+        bias = layer.param("bias", layer.bias_init, (layer.features,), kind)
+        bias = bias.astype(kind)
+    taps = None
+    if layer.has_variable(TAPS, "kernel"):
+        taps = layer.get_variable(TAPS, "kernel")
+    return Layer(topology, values, bias, taps)
+
+
+def _activations(layer: nn.Dense | nn.Conv, inputs: Array) -> Array:
+    """Inputs in the type that the products take."""
+    kind = layer.param_dtype
+    half = inputs.dtype == jnp.bfloat16 and kind == jnp.float32
+    return inputs.astype(layer.dtype or (inputs.dtype if half else kind))
+
+
+def _features(x: Array) -> Array:
+    """[..., features] as [features, rows]."""
+    return features_first(x.reshape(-1, x.shape[-1]))
 
 
 def _resolved(inputs: Array | Pending, *, relu: bool = True) -> Array:
     if not isinstance(inputs, Pending):
         return inputs
-    y = chain(inputs.layers, features_first(inputs.x), relu=relu).T
+    y = _rows_first(chain(inputs.layers, features_first(inputs.x), relu=relu))
     return y.reshape(*inputs.shape, y.shape[-1])
+
+
+def _rows_first(y: Array) -> Array:
+    """The transpose, by the faster of two."""
+    return features_first(y) if y.shape[1] >= _MANY else y.T
 
 
 def with_taps(
     variables: dict[str, Any], apply: Callable[[dict[str, Any]], Any]
 ) -> dict[str, Any]:
-    """With zeros whose gradients are the factors of the layers' dense gradients.
+    """With zeros whose gradients tell the layers' dense gradients.
 
     Args:
         variables: of a model.
         apply: the forward pass on a batch, of variables; it is traced, not run.
     """
-    given: dict[tuple[str, ...], jax.ShapeDtypeStruct] = {}
+    given: dict[tuple[str, ...], tuple[float, Any]] = {}
 
     def note(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
-        layer, x = context.module, args[0]
-        if isinstance(layer, Dense) and context.method_name == "__call__":
-            if isinstance(x, Pending):
-                x = x.x
-            given[layer.path] = jax.ShapeDtypeStruct((x.size // x.shape[-1],), x.dtype)
-        return call(*args, **kwargs)
+        layer, out = context.module, call(*args, **kwargs)
+        if isinstance(layer, Dense | Conv) and context.method_name == "__call__":
+            x = args[0].x if isinstance(args[0], Pending) else args[0]
+            rows = x.size // x.shape[-1]
+            if isinstance(layer, Conv):
+                unfolded = max(layer.kernel_size) > 1  # whose gradient is never small
+                rows = math.inf if unfolded else out.size // out.shape[-1]
+            given[layer.path] = (rows, x.dtype)
+        return out
 
     with nn.intercept_methods(note):
         jax.eval_shape(apply, variables)
+    values = trees.named_leaves({"params": variables["params"]})
 
-    def zeros(path: tuple[Any, ...], topology: Tiled) -> tuple[Array, Array]:
-        rows = given[tuple(part.key for part in path[:-1])]
-        of_input, of_output = (
-            jnp.zeros((size, *rows.shape), rows.dtype) for size in topology.shape
-        )
-        return of_input, of_output
+    def zeros(path: tuple[Any, ...], topology: Tiled) -> Taps:
+        rows, kind = given[tuple(part.key for part in path[:-1])]
+        of = values["params/" + trees.name(path)]
+        return zero_taps(topology, rows, kind, of.dtype)
 
     taps = jax.tree_util.tree_map_with_path(
         zeros, variables[TOPOLOGY], is_leaf=lambda x: isinstance(x, Tiled)

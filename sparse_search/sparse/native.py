@@ -22,6 +22,8 @@ _HANDLERS = (
     "SparseSearchForward",
     "SparseSearchGate",
     "SparseSearchBackward",
+    "SparseSearchWindowForward",
+    "SparseSearchWindowBackward",
     "SparseSearchRewire",
     "SparseSearchCensus",
 )
@@ -63,10 +65,10 @@ def call(handler: str, out: Any, /, *operands: Any, aliases: Any = None, **given
         out: shapes and types of its results.
         *operands: arrays.
         aliases: operands whose memory results may take, by number.
-        **given: whole numbers and truth values, that are static.
+        **given: whole numbers, arrays of them, and truth values, that are static.
     """
     static = {
-        name: np.bool_(value) if isinstance(value, bool) else np.int64(value)
+        name: np.bool_(value) if isinstance(value, bool) else np.asarray(value, int)[()]
         for name, value in given.items()
     }
     made: Any = jax.ffi.ffi_call(

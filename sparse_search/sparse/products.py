@@ -22,10 +22,15 @@ from sparse_search.sparse import formats, native
 from sparse_search.sparse.formats import Tiled
 from sparse_search.types import Array, Float
 
-Taps = tuple[Array, Array]
-"""Zeros like a layer's input and output, whose cotangents are the factors of the
-gradient of all its entries: x and g with ∂L/∂W = x gᵀ."""
+Taps = tuple[Array, Array] | tuple[Array]
+"""Zeros whose cotangents tell the gradient of all entries of a layer, stored or not.
 
+Like its input and output: the factors x and g with ∂L/∂W = x gᵀ. Where those are larger
+than the gradient, since the batch has more rows than the layer has neurons, zeros like
+the gradient, whose cotangent it is. `zero_taps` makes them."""
+
+_PARTS = 16
+_LONG = 4096  # rows of a batch
 _DENSE_FROM = 64  # entries a weight, below which dense arrays are faster (layer.py)
 
 
@@ -43,6 +48,22 @@ class Layer(NamedTuple):
     values: Float[Array, " capacity"]
     bias: Float[Array, " neurons"]
     taps: Taps | None = None
+
+
+def zero_taps(topology: Tiled, rows: float, activations: Any, weights: Any) -> Taps:
+    """The zeros whose cotangents tell a layer's gradient.
+
+    Args:
+        topology: of the layer.
+        rows: of its batch; infinite for the places of a convolution's window.
+        activations: their type.
+        weights: their type.
+    """
+    inputs, neurons = topology.shape
+    if rows > neurons:
+        return (jnp.zeros((inputs, neurons), weights),)
+    x, g = (jnp.zeros((size, int(rows)), activations) for size in topology.shape)
+    return x, g
 
 
 def product(
@@ -100,6 +121,15 @@ def transposed(
     """W g, which no gradient is taken of."""
     x = jnp.zeros((topology.shape[0], g.shape[1]), g.dtype)
     return _backward(topology, values, x, g, need_dx=True, gated=False)[0]
+
+
+def parts(numbers: int, capacity: int) -> int:
+    """How many parts of a long batch have gradients of their own, to be summed up.
+
+    A function of shapes, not of threads, so that results are the same on any number;
+    and few enough for these gradients to be no larger than the activations.
+    """
+    return max(min(_PARTS, numbers // max(capacity, 1)), 1)
 
 
 def _check(layer: Layer, inputs: int, x: Array) -> None:
@@ -163,7 +193,10 @@ def _transpose(relu: bool, saved: Any, dy: Array) -> Any:
         dx, dw, sums = _backward(
             layer.topology, layer.values, x, g, need_dx=need_dx, gated=number > 0
         )
-        taps = None if tapped[number] is None else (x, g)
+        taps = None
+        if tapped[number] is not None:
+            many = x.shape[1] > len(g)
+            taps = (_matmul(x, g.T, layer.values.dtype),) if many else (x, g)
         made.insert(0, Layer(None, dw, db, taps))  # type: ignore[arg-type]
         g, db = dx, sums
     return tuple(made), g if need_first is not None else None
@@ -230,12 +263,16 @@ def _backward(
     if not native.usable():
         return _jax_backward(topology, values, x, g, need_dx, gated)
     inputs = topology.shape[0]
+    long = x.shape[1] >= _LONG and not gated
+    several = parts(x.size + g.size, topology.capacity) if long else 1
+    room = topology.capacity if several > 1 else 1
     return native.call(
         "SparseSearchBackward",
         (
             jax.ShapeDtypeStruct(x.shape if need_dx else (1, 1), x.dtype),
             jax.ShapeDtypeStruct(values.shape, values.dtype),
             jax.ShapeDtypeStruct((inputs if gated else 1,), values.dtype),
+            jax.ShapeDtypeStruct((several, room), values.dtype),
         ),
         topology.in_ptr,
         topology.outs,
@@ -245,7 +282,7 @@ def _backward(
         need_dx=need_dx,
         gated=gated,
         **_tile(topology),
-    )
+    )[:3]
 
 
 def _jax_backward(

@@ -20,6 +20,7 @@ from sparse_search.masks import bijection, topk
 from sparse_search.masks.patterns import UNSTRUCTURED
 from sparse_search.sparse import formats, native
 from sparse_search.sparse.formats import Tiled
+from sparse_search.sparse.products import Taps
 from sparse_search.types import Array, Bool, Float, Int, Key, Scalar
 
 Growth = Literal["random", "gradient", "sampled_gradient"]
@@ -39,6 +40,13 @@ class Factors(NamedTuple):
     g: Float[Array, "neurons batch"]
 
 
+def factors(tapped: Taps) -> Factors:
+    """Of what `products.Taps` became."""
+    if len(tapped) == 2:
+        return Factors(*tapped)
+    return Factors(tapped[0], jnp.eye(tapped[0].shape[1], dtype=tapped[0].dtype))
+
+
 class Rewired(NamedTuple):
     """What became of a layer.
 
@@ -56,24 +64,24 @@ class Rewired(NamedTuple):
 
 
 def random_topology(
-    key: Key, shape: tuple[int, int], count: Scalar, capacity: int
+    key: Key, kernel: tuple[int, ...], count: Scalar, capacity: int
 ) -> Tiled:
     """Exactly `count` weights at random: the positions of the smallest ranks.
 
     Args:
         key: as `masks.topk.select_random` takes it, for the same mask.
-        shape: of the layer.
+        kernel: the shape of the layer's dense array.
         count: may be traced.
         capacity: room for them.
     """
-    nothing = formats.empty(shape, capacity)
+    nothing = formats.empty(kernel, capacity)
     scores = jnp.zeros(capacity, jnp.float32)
     zero = jnp.int32(0)
     if native.usable():
         keys = (key, key, key)
         made = _native(keys, nothing, scores, zero, count, "random", None, zero)
         return made.topology
-    mask = topk.select_random(key, count, jnp.ones(shape, bool))
+    mask = topk.select_random(key, count, jnp.ones(nothing.shape, bool))
     return compress(mask, nothing)
 
 
@@ -157,7 +165,16 @@ def _native(
         growth=_NUMBERS[growth],
         **static(topology),
     )
-    made = Tiled(in_ptr, outs, out_ptr, ins, perm, topology.shape, topology.tile)
+    made = Tiled(
+        in_ptr,
+        outs,
+        out_ptr,
+        ins,
+        perm,
+        topology.shape,
+        topology.tile,
+        topology.window,
+    )
     return Rewired(made, source, info[0], info[1])
 
 
@@ -219,4 +236,5 @@ def compress(mask: Bool[Array, "inputs neurons"], like: Tiled) -> Tiled:
         perm=vector(other - begin[at[other]], like.perm.dtype),
         shape=shape,
         tile=tile,
+        window=like.window,
     )

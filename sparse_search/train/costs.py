@@ -203,7 +203,7 @@ def state_bytes(config: Config, dataset: Dataset, trial: Trial) -> int:
     topology, stored = 0, {}
     for name, shape in parameter_shapes(config, dataset, trial.width, trial.depth):
         if name in rooms:
-            topology += _bytes(formats.like((shape[0], shape[1]), rooms[name]))
+            topology += _bytes(formats.like(shape, rooms[name]))
         elif name in sparse:
             topology += math.prod(shape)
         kept = (rooms[name],) if name in rooms else shape

@@ -16,8 +16,9 @@ import numpy as np
 from sparse_search import build, trees
 from sparse_search.config import Config
 from sparse_search.data.dataset import Dataset
+from sparse_search.data.streamed import Streamed
 from sparse_search.results import Result
-from sparse_search.train import optimizer
+from sparse_search.train import optimizer, starting
 from sparse_search.train.inheritance import inherited
 from sparse_search.train.methods import rewire_until
 from sparse_search.train.order import make_order
@@ -30,7 +31,13 @@ from sparse_search.train.rounds import (
     make_train,
 )
 from sparse_search.train.sharding import Placement
-from sparse_search.train.trials import Trial, maker_of, network, updates
+from sparse_search.train.trials import (
+    Trial,
+    algorithm_of,
+    maker_of,
+    network,
+    updates,
+)
 from sparse_search.types import Array, Int
 
 
@@ -121,11 +128,10 @@ class Loaded:
     def __init__(self, config: Config, dataset: Dataset):
         """Puts a data set on the default device."""
         self.dataset = dataset
+        # Labels stay as small as they are: of a text, there are as many as inputs.
         self.examples = Examples(
-            jnp.asarray(np.concatenate([dataset.train_inputs, dataset.test_inputs])),
-            jnp.asarray(
-                np.concatenate([dataset.train_labels, dataset.test_labels]), jnp.int32
-            ),
+            _both(dataset.train_inputs, dataset.test_inputs),
+            _both(dataset.train_labels, dataset.test_labels),
         )
         self._on: dict[Any, Examples] = {}
         self._size = len(dataset.train_labels)
@@ -134,6 +140,7 @@ class Loaded:
             validation=config.data.validation,
             round_steps=config.sparsity.rewire_every,
             batch_size=config.batch_size,
+            official=dataset.validation,
         )
         self._parts = functools.lru_cache(jax.jit(order.parts))
         self._rows = jax.jit(lambda seed, step, train: train[order.rows(seed, step)])
@@ -143,8 +150,9 @@ class Loaded:
         return jnp.stack([self._parts(seed).validation for seed in seeds])
 
     def part(self, seeds: Sequence[int]) -> Int[Array, "lanes n"]:
-        """Of every example: 0 in training, 1 held out, 2 in the test set."""
+        """Of every example: 0 in training, 1 held out, 2 in the test set, 3 unused."""
         part = np.zeros((len(seeds), self.examples.labels.shape[0]), np.int32)
+        part[:, self._size - self.dataset.validation :] = 3
         part[:, self._size :] = 2
         for lane, seed in enumerate(seeds):
             part[lane, np.asarray(self._parts(seed).validation)] = 1
@@ -164,7 +172,24 @@ class Loaded:
             seed: self._rows(seed, step, self._parts(seed).train)
             for seed in sorted(set(seeds))
         }
-        return jnp.stack([made[seed] for seed in seeds])
+        rows = jnp.stack([made[seed] for seed in seeds])
+        if isinstance(self.examples.inputs, Streamed):
+            batches = np.asarray(rows).swapaxes(0, 1)
+            self.examples.inputs.announce(batches.reshape(len(batches), -1))
+        return rows
+
+    def check_read(self) -> None:
+        """Raise a `UserError` if an example could not be read while training."""
+        inputs = self.examples.inputs
+        if isinstance(inputs, Streamed) and inputs.problem is not None:
+            raise inputs.problem
+
+
+def _both(train: Any, test: Any) -> Any:
+    """The examples of training, then those of the test, on the default device."""
+    if isinstance(train, Streamed):
+        return train.and_then(test)
+    return jnp.asarray(np.concatenate([train, test]))
 
 
 class Group:
@@ -216,6 +241,7 @@ class Group:
         trials: Sequence[Trial],
         placed: Placement,
         parents: Mapping[str, Result] = MappingProxyType({}),
+        start: Result | None = None,
     ) -> RunState:
         """The state of lanes before the first step.
 
@@ -226,40 +252,55 @@ class Group:
             trials: a trial for every lane.
             placed: where they lie.
             parents: what is inherited, by the names of the trials that inherit.
+            start: the checkpoint that all begin with; see `starting`.
         """
         programs, loaded = self.programs(placed), self.loaded
         examples = loaded.on(placed) if placed.divided else loaded.examples
         states = []
         for trial in trials:
             drawn = programs.weights(trial.seed, examples)
+            algorithm = algorithm_of(self.config, trial)
+            if start is not None:
+                given = starting.weights(_named(*drawn), start)
+                drawn = _put(drawn[0], given.params), _put(drawn[1], given.statistics)
             one = hyper(self.config, trial, self._params)
             batch = loaded.rows([trial.seed], 0)[0, 0]
             batch = placed.everywhere(batch) if placed.divided else batch
             made = programs.init(one, drawn, batch, examples)
+            if start is not None and algorithm.begins == "any":
+                found = starting.largest(_result(made), start, algorithm, trial.seed)
+                made = _adopt(programs, one, made, found)
             if trial.name in parents:
-                made = self._adopt(programs, one, made, parents[trial.name])
+                found = inherited(_result(made), parents[trial.name], trial.seed)
+                made = _adopt(programs, one, made, found)
             if placed.divided:
                 return jax.tree.map(lambda x: x[None], made)
             states.append(jax.device_get(made))
         return placed.put(jax.tree.map(lambda *xs: np.stack(xs), *states))
 
-    def _adopt(
-        self, programs: Programs, one: Hyper, made: RunState, parent: Result
-    ) -> RunState:
-        """A state before the first step, with what it inherits instead."""
-        train = made.train
-        begun = train.params, train.sparse.masks, train.statistics
-        params, masks, statistics = (
-            trees.named_leaves(jax.device_get(tree)) for tree in begun
-        )
-        masks = {name: mask for name, mask in masks.items() if mask is not None}
-        found = inherited(Result(params, masks, statistics), parent, int(one.seed))
 
-        def put(tree: Any, named: Mapping[str, np.ndarray]) -> Any:
-            """Arrays by name, where those of a tree lie."""
-            return trees.map_named(
-                lambda x, new: jax.device_put(new, x.sharding), tree, named
-            )
+def _adopt(programs: Programs, one: Hyper, made: RunState, other: Result) -> RunState:
+    """A state before the first step, with another network instead."""
+    train = made.train
+    begun = train.params, train.sparse.masks, train.statistics
+    own = (_put(tree, named) for tree, named in zip(begun, other, strict=True))
+    return programs.adopt(one, made, *own)
 
-        own = (put(tree, named) for tree, named in zip(begun, found, strict=True))
-        return programs.adopt(one, made, *own)
+
+def _result(made: RunState) -> Result:
+    """The network of a state, as arrays of the host."""
+    train = made.train
+    return _named(train.params, train.statistics, train.sparse.masks)
+
+
+def _named(params: Any, statistics: Any, masks: Any = None) -> Result:
+    params, masks, statistics = (
+        trees.named_leaves(tree) for tree in jax.device_get((params, masks, statistics))
+    )
+    masks = {name: mask for name, mask in masks.items() if mask is not None}
+    return Result(params, masks, statistics)
+
+
+def _put(tree: Any, named: Mapping[str, Any]) -> Any:
+    """Arrays by name, where those of a tree lie."""
+    return trees.map_named(lambda x, new: jax.device_put(new, x.sharding), tree, named)

@@ -13,32 +13,37 @@ from sparse_search.config import Optimizer
 from sparse_search.errors import UserError, nearest, one_of
 from sparse_search.types import Array, Float, Scalar
 
-# The learning rate's part of its peak, from the part of training that is done.
+# The learning rate's part of its peak, from the part of training that is done, the
+# warm-up left out.
 SHAPES: dict[str, Callable[[Array], Array]] = {
     "constant": jnp.ones_like,
     "linear": lambda done: 1 - done,
     "cosine": lambda done: (1 + jnp.cos(jnp.pi * done)) / 2,
 }
+SCHEDULES = (*SHAPES, "step")
 
 
 def schedule(
-    shape: str, peak: Scalar, warmup: float, steps: Scalar
+    spec: Optimizer, peak: Scalar, steps: Scalar
 ) -> Callable[[Array], Float[Array, ""]]:
-    """The learning rate at an update: a linear warm-up, then a shape down to 0.
+    """The learning rate at an update: a linear warm-up, then what `spec` says.
 
     Args:
-        shape: a name in `SHAPES`.
+        spec: the schedule, the part of training that the warm-up takes, and where a
+            rate falls in steps.
         peak: the highest rate; may be traced.
-        warmup: the part of training that the warm-up takes.
         steps: weight updates of the whole training; may be traced.
     """
 
     def rate(count: Array) -> Array:
         done = jnp.clip(count / steps, 0.0, 1.0)
-        after = jnp.clip((done - warmup) / max(1 - warmup, 1e-6), 0.0, 1.0)
+        after = jnp.clip((done - spec.warmup) / max(1 - spec.warmup, 1e-6), 0.0, 1.0)
         # The first update has a rate above 0 even where the warm-up has begun.
-        rising = jnp.minimum((count + 1) / jnp.maximum(warmup * steps, 1.0), 1.0)
-        return peak * rising * SHAPES[shape](after)
+        rising = jnp.minimum((count + 1) / jnp.maximum(spec.warmup * steps, 1.0), 1.0)
+        if spec.schedule == "step":
+            fallen = sum((done >= at for at in spec.steps_at), jnp.zeros_like(done))
+            return peak * rising * spec.step_factor**fallen
+        return peak * rising * SHAPES[spec.schedule](after)
 
     return rate
 
@@ -48,7 +53,7 @@ def make(
 ) -> optax.GradientTransformation:
     """Build the optimizer that a spec names; call `check` on the spec before."""
     factory = getattr(optax, spec.name)
-    rate = schedule(spec.schedule, learning_rate, spec.warmup, steps)
+    rate = schedule(spec, learning_rate, steps)
     # Passed when it is 0 too: some optimizers of optax decay by default.
     if "weight_decay" in inspect.signature(factory).parameters:
         return factory(learning_rate=rate, weight_decay=weight_decay, **spec.options)
@@ -72,8 +77,8 @@ def check(spec: Optimizer) -> None:
     """Raise a `UserError` where a spec cannot be built."""
     if spec.name not in names():
         raise one_of("config.optimizer.name", spec.name, names())
-    if spec.schedule not in SHAPES:
-        raise one_of("config.optimizer.schedule", spec.schedule, SHAPES)
+    if spec.schedule not in SCHEDULES:
+        raise one_of("config.optimizer.schedule", spec.schedule, SCHEDULES)
     parameters = inspect.signature(getattr(optax, spec.name)).parameters
     allowed = [p for p in parameters if p not in ("learning_rate", "weight_decay")]
     for option in spec.options:

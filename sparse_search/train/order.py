@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from sparse_search.data.batches import Split, round_indices, split
 from sparse_search.keys import subkey
@@ -47,7 +48,12 @@ class Order(NamedTuple):
 
 
 def make_order(
-    *, size: int, validation: int, round_steps: int, batch_size: int
+    *,
+    size: int,
+    validation: int,
+    round_steps: int,
+    batch_size: int,
+    official: int = 0,
 ) -> Order:
     """Make the data order: a seed shares it across all structures.
 
@@ -56,9 +62,15 @@ def make_order(
         validation: examples held out.
         round_steps: ΔT.
         batch_size: examples a gradient.
+        official: how many of the last examples are an official validation part, of
+            which the first are held out and the others not used; 0 holds out any.
     """
 
     def parts(seed: Any) -> Split:
+        if official:
+            places = jnp.arange(size, dtype=jnp.int32)
+            end = size - official
+            return Split(train=places[:end], validation=places[end : end + validation])
         return split(streams(seed).split, size=size, validation=validation)
 
     def rows(seed: Any, step: Any) -> Array:
@@ -66,7 +78,7 @@ def make_order(
             streams(seed).order,
             step,
             steps=round_steps,
-            train_size=size - validation,
+            train_size=size - (official or validation),
             batch_size=batch_size,
         )
 

@@ -9,6 +9,7 @@ repeats the trial uses it.
 import dataclasses
 import functools
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable, Collection
@@ -25,8 +26,7 @@ from sparse_search.config import Config, Model, Optimizer
 from sparse_search.data.dataset import Dataset
 from sparse_search.errors import Impossible, one_of
 from sparse_search.sparse import formats, native
-from sparse_search.sparse.layers import Dense
-from sparse_search.sparse.products import product
+from sparse_search.sparse.layers import TOPOLOGY, Conv, Dense, window_of
 from sparse_search.train import optimizer
 from sparse_search.train.trials import Trial, algorithm_of
 
@@ -35,7 +35,30 @@ KINDS = ("auto", "masked", "compressed")
 _DENSEST = 0.6  # above which no product was ever faster, on any machine seen
 _WORTH_MEASURING = 5e10  # multiply-adds of a dense training
 _TOO_LARGE = 2**28  # entries
+_ACTIVATIONS = 2**23  # of a layer's input that is measured with
 _REPEATS = 7
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """A layer of a network that can be compressed, where it is.
+
+    Attributes:
+        kernel: the shape of its weights.
+        given: of its input, for one example.
+        options: of a convolution, what decides how long it takes; "" of others.
+        layer: a module of its own.
+    """
+
+    kernel: tuple[int, ...]
+    given: tuple[int, ...]
+    options: str
+    layer: Any = dataclasses.field(compare=False)
+
+    @property
+    def places(self) -> int:
+        """How often an example has the layer's product."""
+        return math.prod(self.given[:-1])
 
 
 def with_rooms(trial: Trial, layers: Collection[str]) -> Trial:
@@ -83,16 +106,20 @@ def asked_for(config: Config, dataset: Dataset, trial: Trial) -> tuple[str, ...]
     if not layers:
         raise Impossible(
             'config.representation="compressed": no layer of '
-            f"{config.model.name!r} can be compressed; they are fully connected, of "
-            "sparse_search.sparse.layers.Dense, and not dense."
+            f"{config.model.name!r} can be compressed; they are Dense or Conv of "
+            "sparse_search.sparse.layers, not within a scan, and not dense."
         )
     return tuple(layers)
 
 
 def faster_layers(config: Config, dataset: Dataset, trial: Trial) -> tuple[str, ...]:
     """The layers that are measured to be faster compressed; none in short trainings."""
-    work = float(sum(trial.sizes)) * config.batch_size * config.steps
-    if work < _WORTH_MEASURING or not native.usable() or trial.method == "dense":
+    if not native.usable() or trial.method == "dense":
+        return ()
+    sites = compressible(config, dataset, trial)
+    places = {name: site.places for name, site in sites.items()}
+    work = sum(float(one.size) * places.get(one.name, 1) for one in trial.layers)
+    if work * config.batch_size * config.steps < _WORTH_MEASURING:
         return ()
     if _reason_against(config, trial):
         return ()
@@ -100,12 +127,14 @@ def faster_layers(config: Config, dataset: Dataset, trial: Trial) -> tuple[str, 
     candidates = _candidates(config, dataset, trial, densest=_DENSEST)
     return tuple(
         layer
-        for layer, shape in candidates.items()
-        if faster(shape, rooms[layer], config.batch_size)
+        for layer, site in candidates.items()
+        if faster(site, rooms[layer], config.batch_size)
     )
 
 
 def _reason_against(config: Config, trial: Trial) -> str | None:
+    if config.init_from:
+        return "a network that begins with a checkpoint (config.init_from) is masked"
     reason = reason_against(algorithm_of(config, trial))
     if reason:
         return f"the method {trial.method!r} {reason}"
@@ -119,22 +148,20 @@ def _reason_against(config: Config, trial: Trial) -> str | None:
 
 def _candidates(
     config: Config, dataset: Dataset, trial: Trial, densest: float
-) -> dict[str, tuple[int, int]]:
-    """The sparse layers that can be compressed, up to a density, and their shapes."""
-    shapes = compressible(config, dataset, trial)
+) -> dict[str, Site]:
+    """The sparse layers that can be compressed, up to a density."""
+    sites = compressible(config, dataset, trial)
     return {
-        layer.name: shapes[layer.name]
+        layer.name: sites[layer.name]
         for layer in trial.layers
-        if layer.name in shapes
+        if layer.name in sites
         and layer.count < layer.size
         and layer.count <= densest * layer.size
     }
 
 
-def compressible(
-    config: Config, dataset: Dataset, trial: Trial
-) -> dict[str, tuple[int, int]]:
-    """The kernels of a model's layers that can be compressed, with their shapes."""
+def compressible(config: Config, dataset: Dataset, trial: Trial) -> dict[str, Site]:
+    """The layers of a model that can be compressed, by the names of their kernels."""
     options = json.dumps(config.model.options, sort_keys=True)
     return _compressible(
         config.model.name,
@@ -154,17 +181,25 @@ def _compressible(
     depth: int,
     classes: int,
     example: jax.ShapeDtypeStruct,
-) -> dict[str, tuple[int, int]]:
+) -> dict[str, Site]:
     spec = Model(model, options=json.loads(options))
     module = build.model(spec, width, depth, classes)
-    found: dict[str, tuple[int, int]] = {}
+    found: dict[str, Site] = {}
 
     def note(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
-        layer = context.module
-        if isinstance(layer, Dense) and context.method_name == "__call__":
+        layer, out = context.module, call(*args, **kwargs)
+        if isinstance(layer, Dense | Conv) and context.method_name == "__call__":
             name = "/".join(["params", *layer.path, "kernel"])
-            found[name] = (args[0].shape[-1], layer.features)
-        return call(*args, **kwargs)
+            given, options, channels = args[0].shape[1:], "", args[0].shape[-1]
+            kernel = (channels, layer.features)
+            if isinstance(layer, Conv):
+                window = window_of(layer, given[:-1])
+                if window is None:
+                    return out
+                kernel, options = (*window.size, *kernel), repr(window)
+            own = layer.clone(parent=None, name=None)
+            found[name] = Site(kernel, given, options, own)
+        return out
 
     with nn.intercept_methods(note):
         jax.eval_shape(
@@ -209,33 +244,35 @@ def _elementwise(spec: str) -> bool:
 
 
 @functools.cache
-def faster(shape: tuple[int, int], capacity: int, batch: int) -> bool:
+def faster(site: Site, capacity: int, batch: int) -> bool:
     """Whether a layer's step is faster compressed than masked, here and now.
 
-    Its product, both gradients and a momentum update of either are timed in turns. A
-    layer of which dense arrays would take gigabytes is not tried.
+    Its product on inputs of their real size, both gradients and a momentum update of
+    either are timed in turns. A layer of which dense arrays would take gigabytes is not
+    tried.
     """
     rng = np.random.default_rng(0)
-    size = shape[0] * shape[1]
+    shape = formats.matrix(site.kernel)
+    size = math.prod(shape)
     if size > _TOO_LARGE:
         return True
     places = rng.choice(size, capacity, replace=False, shuffle=False)
-    topology, _ = formats.from_positions(*np.divmod(places, shape[1]), shape)
-    x = jnp.asarray(rng.standard_normal((batch, shape[0])), jnp.float32)
-    bias = jnp.zeros(shape[1])
+    mask = np.zeros(size, bool)
+    mask[places] = True
+    topology = formats.from_mask(mask.reshape(site.kernel))
+    # The time of long batches is in proportion to their length.
+    batch = min(batch, max(_ACTIVATIONS // math.prod(site.given), 1))
+    x = jnp.asarray(rng.standard_normal((batch, *site.given)), jnp.float32)
+    bias = {"bias": jnp.zeros(shape[1])} if site.layer.use_bias else {}
     values = jnp.asarray(rng.standard_normal(capacity), jnp.float32)
-    mask = formats.to_mask(topology)
-    weights = formats.to_dense(topology, values)
+    weights = formats.to_dense(topology, values).reshape(site.kernel)
 
-    def compressed(values: Any, bias: Any, x: Any) -> Any:
-        return product(topology, values, bias, x.T, relu=True).T
-
-    def masked(weights: Any, bias: Any, x: Any) -> Any:
-        return jax.nn.relu(x @ weights + bias)
-
-    def step(forward: Any, mask: Any) -> Callable[..., Any]:
-        def loss(weights: Any, bias: Any, x: Any) -> Any:
-            return jnp.sum(forward(weights, bias, x) ** 2)
+    def step(mask: Any) -> Callable[..., Any]:
+        def loss(kernel: Any, bias: Any, x: Any) -> Any:
+            variables = {"params": {"kernel": kernel, **bias}}
+            if mask is None:
+                variables[TOPOLOGY] = {"kernel": topology}
+            return jnp.sum(site.layer.apply(variables, x) ** 2)
 
         def update(weights: Any, momentum: Any, bias: Any, x: Any) -> Any:
             made, *rest = jax.grad(loss, (0, 1, 2))(weights, bias, x)
@@ -246,8 +283,8 @@ def faster(shape: tuple[int, int], capacity: int, batch: int) -> bool:
         return jax.jit(update)
 
     contenders = [
-        (step(compressed, None), values),
-        (step(masked, mask), weights),
+        (step(None), values),
+        (step(jnp.asarray(mask).reshape(site.kernel)), weights),
     ]
     times: list[list[float]] = [[], []]
     for _ in range(_REPEATS + 1):

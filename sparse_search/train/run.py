@@ -25,7 +25,7 @@ from sparse_search.names import natural
 from sparse_search.records import Record, open_journal
 from sparse_search.sparse import formats
 from sparse_search.sparse.formats import Tiled
-from sparse_search.train import costs, processes, sharding
+from sparse_search.train import costs, processes, sharding, starting
 from sparse_search.train.checkpoint import Checkpoints, Saved
 from sparse_search.train.lanes import Group
 from sparse_search.train.rounds import FinalMetrics, RoundMetrics
@@ -122,8 +122,10 @@ def run_chunk(
         found = checkpoints.restore(group.shapes(trials, placed), names)
         if found is None:
             parents = _parents(trials, workdir)
+            start = starting.kept(workdir) if config.init_from else None
+            begun = group.init(trials, placed, parents, start)
             saved = Saved(0, 0.0, names, [0] * len(chunk.trials))
-            found = group.init(trials, placed, parents), saved
+            found = begun, saved
         state, saved = found
         done, before, spent = saved.rounds, saved.seconds, saved.flops
         meter = costs.meter(config, chunk.trials)
@@ -138,6 +140,7 @@ def run_chunk(
             )
             done += 1
             metrics = processes.fetch(metrics)
+            loaded.check_read()
             emitted = _round_records(config, chunk, done, metrics)
             spent = meter(spent, emitted)
             emit("round", *emitted)
@@ -155,6 +158,7 @@ def run_chunk(
         final, trained = processes.fetch(
             (final, state.train._replace(opt_state=None, saved=None))
         )
+        loaded.check_read()
         seconds = before + time.perf_counter() - began
         for lane, trial in enumerate(chunk.trials):
             result = _result(trained, lane)
@@ -219,7 +223,12 @@ def _result(network: TrainState, lane: int) -> results.Result:
     params = trees.named_leaves(of_lane.params)
     for name, mask in masks.items():
         if isinstance(mask, Tiled):
-            params[name] = formats.to_csr(mask, params[name])
+            matrix = formats.to_csr(mask, params[name])
+            params[name] = matrix
+            if mask.window:  # never large
+                params[name] = matrix.toarray().reshape(mask.kernel)
+                stored = results.stored(results.Result({name: matrix}, {}), name)
+                masks[name] = stored.toarray().reshape(mask.kernel)
     dense = {k: m for k, m in masks.items() if isinstance(m, np.ndarray)}
     return results.Result(params, dense, trees.named_leaves(of_lane.statistics))
 
@@ -230,8 +239,10 @@ def chance_level(labels: np.ndarray, examples: int) -> float:
     Args:
         labels: the share of the most frequent of them is what a constant answer gets.
         examples: that the accuracy was measured on; two standard errors are added.
+            (Of a text, every example has a label for each of its positions.)
     """
-    share = float(np.bincount(labels).max() / len(labels))
+    share = float(np.bincount(labels.ravel()).max() / labels.size)
+    examples *= math.prod(labels.shape[1:])
     return share + 2 * math.sqrt(share * (1 - share) / examples)
 
 

@@ -12,7 +12,13 @@ from sparse_search.config import Config, freeze
 from sparse_search.data.dataset import Dataset
 from sparse_search.errors import UserError, nearest
 from sparse_search.records import Record
-from sparse_search.train import environment, processes, representation, sharding
+from sparse_search.train import (
+    environment,
+    processes,
+    representation,
+    sharding,
+    starting,
+)
 from sparse_search.train import workdir as workdirs
 from sparse_search.train.lanes import Group, Loaded
 from sparse_search.train.run import Chunk, plan_record, planned_chunk, run_chunk
@@ -36,8 +42,7 @@ _TOPOLOGY = (
 
 def load_dataset(config: Config) -> Dataset:
     """The data set of a config."""
-    load = build.factory("config.data.name", config.data.name, build.DATASETS)
-    return load(config.data_dir)
+    return build.dataset(config.data, config.data_dir)
 
 
 def from_search(folder: Path, trial: str) -> tuple[Config, Trial]:
@@ -117,7 +122,11 @@ def train(
     with contextlib.ExitStack() as stack:
 
         def begin() -> None:
-            stack.enter_context(workdirs.claim(workdir, config, "train"))
+            start = None
+            if config.init_from:
+                copied = source and source / starting.FILE
+                start = copied or starting.locate(config.init_from)
+            stack.enter_context(workdirs.claim(workdir, config, "train", start))
             if _CHUNK in records.read_plan(workdir):
                 return
             if trial.parent and source:

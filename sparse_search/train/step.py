@@ -123,6 +123,7 @@ def loss_and_hits(
 
     Of an example with several labels, the means over its positions.
     """
+    labels = labels.astype(jnp.int32)  # those in memory are as small as they can be
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     hits = (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
     if labels.ndim == 1:

@@ -23,10 +23,11 @@ from sparse_search.costs.layers import Network
 from sparse_search.costs.traced import trace
 from sparse_search.data import augment
 from sparse_search.data.dataset import Dataset
+from sparse_search.data.streamed import Streamed
 from sparse_search.errors import UserError
 from sparse_search.masks import allocations, patterns
 from sparse_search.records import SMALL_DENSE
-from sparse_search.train import optimizer
+from sparse_search.train import optimizer, starting
 from sparse_search.train.methods import (
     check_options,
     check_rewires,
@@ -164,10 +165,15 @@ def parameter_shapes(
     Raises:
         UserError: the model cannot be built, or does not take the data set's examples.
     """
-    options = json.dumps(config.model.options, sort_keys=True)
-    return _parameter_shapes(
-        config.model.name, options, width, depth, dataset.classes, dataset.example
-    )
+    return model_shapes(config.model, width, depth, dataset.classes, dataset.example)
+
+
+def model_shapes(
+    spec: Model, width: int, depth: int, classes: int, example: jax.ShapeDtypeStruct
+) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """`parameter_shapes` of a model on examples of a shape and type."""
+    options = json.dumps(spec.options, sort_keys=True)
+    return _parameter_shapes(spec.name, options, width, depth, classes, example)
 
 
 @functools.lru_cache(maxsize=512)
@@ -300,6 +306,10 @@ def make_trial(
         given = json.dumps(config.sparsity.layer_nnz)
         counts = _allocate(allocation, all_shapes, budget, given)
         counts = patterns.reach(algorithm.pattern, shapes, counts)
+    if config.init_from:
+        starting.check(
+            config.init_from, all_shapes, tuple(counts.items()), method, algorithm
+        )
     layers = network(config, dataset, width, depth)
     uses = {layer.name: layer.uses for layer in layers.layers}
     parts = [f"w{width} d{depth}"]
@@ -375,16 +385,27 @@ def check(config: Config, dataset: Dataset) -> None:
             f"config.data.augment={config.data.augment} is for images, and "
             f"{dataset.name} has none."
         )
-    size = len(dataset.train_labels)
-    if config.data.validation >= size:
+    if isinstance(dataset.train_inputs, Streamed) and config.devices != 1:
         raise UserError(
-            f"config.data.validation={config.data.validation} leaves nothing to train "
-            f"on: {dataset.name} has {size} training examples."
+            f"{dataset.name} is read while training, which is for one device: set "
+            f"config.devices=1, not {config.devices}."
         )
-    if config.batch_size > size - config.data.validation:
+    size, held_out = len(dataset.train_labels), config.data.validation
+    if dataset.validation and held_out > dataset.validation:
         raise UserError(
-            f"config.batch_size={config.batch_size} is more than the "
-            f"{size - config.data.validation} examples left for training."
+            f"config.data.validation={held_out} is more than the official validation "
+            f"part of {dataset.name}, which has {dataset.validation} examples."
+        )
+    if held_out >= size:
+        raise UserError(
+            f"config.data.validation={held_out} leaves nothing to train on: "
+            f"{dataset.name} has {size} training examples."
+        )
+    left = size - (dataset.validation or held_out)
+    if config.batch_size > left:
+        raise UserError(
+            f"config.batch_size={config.batch_size} is more than the {left} examples "
+            "left for training."
         )
 
 

@@ -194,7 +194,7 @@ def _connections(mask: Any) -> topology.Layer:
     def backward(y: Array) -> Array:
         return transposed(mask, mask.stored.astype(y.dtype), y[:, None])[:, 0]
 
-    return topology.Layer(mask.shape, forward, backward)
+    return topology.Layer(mask.kernel, forward, backward)
 
 
 def _norms(masks: Masks, grads: Params) -> tuple[Float[Array, ""], Float[Array, ""]]:
@@ -210,9 +210,11 @@ def _norms(masks: Masks, grads: Params) -> tuple[Float[Array, ""], Float[Array, 
         stored = _square(jnp.where(trees.stored(mask), grad, jnp.zeros_like(grad)))
         on += stored
         if isinstance(mask, Tiled):
-            x, g = tapped[f"{name}/0"], tapped[f"{name}/1"]
-            # Of x gᵀ, from the products of every two examples.
-            everywhere = jnp.vdot(x.T @ x, g.T @ g).astype(jnp.float32)
+            x, g = tapped[f"{name}/0"], tapped.get(f"{name}/1")
+            if g is None:
+                everywhere = _square(x)
+            else:  # of x gᵀ, from the products of every two examples
+                everywhere = jnp.vdot(x.T @ x, g.T @ g).astype(jnp.float32)
             off += jnp.maximum(everywhere - stored, 0)
         else:
             off += _square(jnp.where(mask, jnp.zeros_like(grad), grad))

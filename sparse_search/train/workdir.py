@@ -19,6 +19,7 @@ from typing import Any
 from sparse_search.config import Config, differences, fingerprint, to_dict
 from sparse_search.errors import UserError
 from sparse_search.records import read_config
+from sparse_search.train import starting
 
 _PACKAGES = ("sparse_search", "jax", "jaxlib", "flax", "optax", "numpy", "optuna")
 
@@ -34,8 +35,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def claim(workdir: Path, config: Config, command: str) -> Iterator[None]:
+def claim(
+    workdir: Path, config: Config, command: str, start: Path | None = None
+) -> Iterator[None]:
     """Own a workdir while the block runs; begin it or continue it.
+
+    Args:
+        workdir: the folder.
+        config: what it is for.
+        command: train or search.
+        start: the checkpoint of `config.init_from`, which is kept there.
 
     Raises:
         UserError: another process owns it, it belongs to another command or a config
@@ -62,7 +71,7 @@ def claim(workdir: Path, config: Config, command: str) -> Iterator[None]:
         lock.truncate()
         lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         lock.flush()
-        _begin_or_continue(workdir, config, command)
+        _begin_or_continue(workdir, config, command, start)
         yield
 
 
@@ -79,7 +88,9 @@ def owner(workdir: Path) -> str | None:
     return None
 
 
-def _begin_or_continue(workdir: Path, config: Config, command: str) -> None:
+def _begin_or_continue(
+    workdir: Path, config: Config, command: str, start: Path | None
+) -> None:
     new = to_dict(config)
     if (workdir / "config.json").exists():
         old = read_config(workdir)
@@ -99,7 +110,10 @@ def _begin_or_continue(workdir: Path, config: Config, command: str) -> None:
             f"{workdir} has results but no config.json; use another --workdir."
         )
     (workdir / "checkpoints").mkdir(exist_ok=True)
-    content = {"schema": 1, "command": command, "fingerprint": fingerprint(new)}
+    # The fingerprint is of what the checkpoint holds, too.
+    begun = starting.keep(start, workdir) if start else ""
+    hashed = fingerprint(new | {"init_from": begun})
+    content = {"schema": 1, "command": command, "fingerprint": hashed}
     write_json(workdir / "config.json", {**content, "config": new})
 
 

@@ -93,3 +93,15 @@ def test_it_never_rewires():
     params, same, info = no_rewire(jax.random.key(0), WEIGHTS, GRADS, state)
     assert params is WEIGHTS and same is state
     assert int(info.dropped["kernel"]) == int(info.grown["kernel"]) == 0
+
+
+def test_the_fan_in_of_a_convolution_is_over_its_whole_window():
+    mask = np.zeros((2, 2, 1, 2), bool)
+    mask[0, 0, 0, 0] = True  # of four places the first channel keeps 1
+    mask[..., 1] = True
+    given = UNSTRUCTURED._replace(select=lambda key, scores, count, where: mask)
+    params, _ = static(given).init(
+        jax.random.key(0), {"kernel": jnp.full((2, 2, 1, 2), 3.0)}, {"kernel": 5}
+    )
+    expected = np.where(mask, [6.0, 3.0], 0)
+    np.testing.assert_allclose(params["kernel"], expected, rtol=1e-6)

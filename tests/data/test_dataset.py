@@ -7,8 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sparse_search.data.dataset import pixel_scale
+from sparse_search import build
+from sparse_search.config import Data, freeze
+from sparse_search.data.dataset import Dataset, check, pixel_scale
 from sparse_search.errors import UserError
+from sparse_search.testing import datasets
+from sparse_search.train import trials
+from sparse_search.train.lanes import Loaded
 
 
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 5), st.integers(2, 5))))
@@ -25,3 +30,95 @@ def test_statistics_of_more_images_than_are_counted_at_once():
     images = np.random.default_rng(0).integers(0, 256, (10_000, 3, 2), np.uint8)
     scale = pixel_scale(images)
     assert scale == pytest.approx(np.sqrt(np.mean(images.astype(float) ** 2)))
+
+
+def theirs(data_dir, *, shift=0, scale=1.0, kind=float):
+    """A data set as a user makes one."""
+    inputs = np.random.default_rng(0).normal(size=(72, 3)).astype(kind)
+    labels = (inputs[:, 0] > 0).astype(np.int64) + shift
+    return Dataset(
+        "theirs", inputs[:60], labels[:60], inputs[60:], labels[60:], 2, scale
+    )
+
+
+def not_one(data_dir):
+    return np.zeros(3)
+
+
+def other_each_time(data_dir):
+    made = theirs(data_dir)
+    noise = np.random.default_rng().normal(size=made.train_inputs.shape)
+    return made._replace(train_inputs=made.train_inputs + noise)
+
+
+def test_a_data_set_of_the_users_own():
+    name = "data.test_dataset:theirs"
+    made = build.dataset(Data(name, options={"scale": 2.0}), "")
+    assert made.scale == 2.0 and made.example.shape == (3,)
+    with pytest.raises(UserError, match="scal is not an option .* Did you mean 'sc"):
+        build.dataset(Data(name, options={"scal": 2.0}), "")
+    with pytest.raises(UserError, match="labels from 1 to 2, but 2 classes"):
+        build.dataset(Data(name, options={"shift": 1}), "")
+    with pytest.raises(UserError, match="made a ndarray, not a"):
+        build.dataset(Data("data.test_dataset:not_one"), "")
+    with pytest.raises(UserError, match="Did you mean 'cifar10'"):
+        build.dataset(Data("cifar1"), "")
+
+
+@pytest.mark.parametrize(
+    ("factory", "options", "words"),
+    [
+        (theirs, {"shift": -1}, "labels from -1"),
+        (theirs, {"scale": 100.0}, "mean square of 9.35e-05"),
+        (theirs, {"scale": None}, "its inputs are tokens"),
+        (not_one, {}, "it makes a ndarray"),
+        (other_each_time, {}, "not the same when it is made again"),
+    ],
+)
+def test_the_contract_finds_what_is_wrong(factory, options, words):
+    with pytest.raises(AssertionError, match=words):
+        datasets.check(factory, **options)
+
+
+def test_the_contract_of_a_data_set_of_the_users_own():
+    assert datasets.check(theirs).name == "theirs"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"train_labels": np.zeros(59, int)}, "60 training examples and 59 labels"),
+        ({"test_inputs": np.zeros((12, 4))}, "test examples of shape"),
+        ({"train_inputs": np.full((60, 3), np.inf)}, "no finite numbers"),
+        ({"train_labels": np.zeros(60)}, "labels of float64"),
+        ({"scale": 0.0}, "has the scale 0.0"),
+        ({"validation": 60}, "nothing to train on"),
+        ({"name": ""}, "has no name"),
+    ],
+)
+def test_what_cannot_be_trained_on(change, words):
+    with pytest.raises(UserError, match=words):
+        check(theirs(None)._replace(**change))
+
+
+def test_an_official_validation_part():
+    made = theirs(None)._replace(validation=20)
+    for held_out, words in ((21, "which has 20 examples"), (60, "which has 20")):
+        with pytest.raises(UserError, match=words):
+            trials.check(freeze({"data": {"validation": held_out}}), made)
+    with pytest.raises(UserError, match="more than the 40 examples"):
+        trials.check(freeze({"data": {"validation": 5}, "batch_size": 41}), made)
+    config = freeze(
+        {
+            "data": {"validation": 5},
+            "batch_size": 4,
+            "sparsity": {"rewire_every": 20},
+            "steps": 20,
+        }
+    )
+    loaded = Loaded(config, made)
+    assert (np.asarray(loaded.validation([1]))[0] == np.arange(40, 45)).all()
+    rows = np.asarray(loaded.rows([1], 0))
+    assert rows.max() < 40 and len(np.unique(rows[0, :10])) == 40
+    part = np.asarray(loaded.part([1]))[0]
+    assert (part == np.repeat([0, 1, 3, 2], [40, 5, 15, 12])).all()

@@ -4,8 +4,10 @@ import zlib
 
 import numpy as np
 import pytest
+from data_files import idx
 
 from sparse_search.data import fashion_mnist, mnist
+from sparse_search.data.files import Known
 from sparse_search.errors import UserError
 
 IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
@@ -15,11 +17,6 @@ SOURCES = {
     "mnist": "https://yann.lecun.com/exdb/mnist/",
     "fashion_mnist": "https://github.com/zalandoresearch/fashion-mnist",
 }
-
-
-def idx(array):
-    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
-    return header + array.astype(np.uint8).tobytes()
 
 
 def some_images(count, seed=0, side=28):
@@ -104,7 +101,9 @@ def test_missing_files(tmp_path, name, monkeypatch):
     assert TEST_LABELS in message and str(tmp_path / "there") in message
     assert SOURCES[name] in message and "--config.data_dir=DIR" in message
     (tmp_path / "there").rename(tmp_path / name)
-    assert f"in {tmp_path / name}: " in error(tmp_path, name)
+    message = error(tmp_path, name)
+    assert f"in {tmp_path / name}, and downloading http" in message
+    assert "failed (no connection): get it from" in message
 
 
 @pytest.mark.parametrize("keep", [0, 3, 10, 200, -9, -1])
@@ -210,3 +209,10 @@ def test_the_other_data_set(folder, monkeypatch):
     monkeypatch.setattr(mnist, "FASHION_MNIST", other)
     assert_broken(folder, TEST_LABELS, "is of Fashion-MNIST, not MNIST")
     assert fashion_mnist.load(folder).name == "fashion_mnist"
+
+
+def test_the_published_size_with_another_content(folder, monkeypatch):
+    name = LABELS.removesuffix(".gz")
+    own = {name: Known(len(idx(np.arange(40))), "0" * 64)}
+    monkeypatch.setattr(mnist, "MNIST", mnist.MNIST._replace(known=own))
+    assert_broken(folder, LABELS, "has the size of the official file but not its")

@@ -1,7 +1,9 @@
 """Compressed layers in the commands: chosen, resumed, recorded, kept."""
 
 import dataclasses
+import json
 
+import jax
 import numpy as np
 import pytest
 import scipy.sparse
@@ -138,9 +140,9 @@ def dataset():
 def test_auto_takes_the_layers_that_are_faster(monkeypatch):
     asked = []
 
-    def faster(shape, capacity, batch):
-        asked.append((shape, capacity, batch))
-        return shape[0] == 500
+    def faster(site, capacity, batch):
+        asked.append((site.kernel, capacity, batch))
+        return site.kernel[0] == 500
 
     monkeypatch.setattr(representation, "faster", faster)
     monkeypatch.setattr(native, "usable", lambda: True)
@@ -236,8 +238,31 @@ def test_elementwise_optimizers_are_known_by_what_they_do(name, options, expecte
     assert representation.elementwise(made) == expected
 
 
+def sites(name, width, depth, shape):
+    made = freeze({"model": {"name": name, "width": width, "depth": depth}})
+    example = jax.ShapeDtypeStruct(shape, np.float32)
+    return representation._compressible(
+        name, json.dumps(made.model.options), width, depth, 10, example
+    )
+
+
 def test_faster_is_an_answer():
     if not native.usable():
         pytest.skip("the kernel was not built here")
-    assert representation.faster((300, 200), 600, 32) in (True, False)
-    assert representation.faster((65536, 65536), 600_000, 128)  # nothing is made
+    found = sites("cifar_resnet", 4, 8, (8, 8, 3))
+    window = found["params/ResidualBlock_1/Conv_0/kernel"]
+    assert window.kernel == (3, 3, 4, 8) and window.given == (8, 8, 4)
+    assert representation.faster(window, 60, 32) in (True, False)
+    head = found["params/head/kernel"]
+    assert representation.faster(head, 30, 32) in (True, False)
+    vast = dataclasses.replace(head, kernel=(65536, 65536))
+    assert representation.faster(vast, 600_000, 128)  # nothing is made
+
+
+def test_layers_that_can_be_compressed():
+    vit = sites("vit", 64, 1, (16, 16, 3))
+    assert vit["params/TransformerBlock_0/Dense_0/kernel"].given == (17, 64)
+    assert "params/TransformerBlock_0/Attention_0/query/kernel" in vit
+    mobile = sites("mobilenet_v1", 4, 8, (8, 8, 3))
+    assert "params/Conv_1/kernel" in mobile
+    assert not [name for name in mobile if "Depthwise" in name]  # channels in groups

@@ -1,6 +1,7 @@
 // What the handlers share.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 
 #include "kernels.h"
@@ -32,5 +33,14 @@ inline Layer layer_of(int64_t in, int64_t out, int64_t tile_in, int64_t tile_out
 inline size_t pointers(const Layer& l, int64_t rows) {
   return static_cast<size_t>(l.tiles_in) * l.tiles_out * (rows + 1);
 }
+
+// Gradients of `room` weights, each part from some columns of a long batch.
+struct Parts {
+  int64_t room, number;
+  bool wide;  // float64
+};
+
+// Their sum, part by part, and zeros beyond the last weight.
+void add_parts(ffi::ThreadPool& pool, const Parts& parts, const void* from, int64_t nnz, void* to);
 
 }  // namespace sparse_search

@@ -27,18 +27,21 @@ static INLINE void store(A* p, V v, bool last, int n) {
 #define ROWS(r) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
 #define EACH(z) _Pragma("GCC unroll 8") for (int z = 0; z < N; z++)
 
-template <class V, class A, class I, class P, int N, bool kTail>
+template <class V, class A, class I, class P, int N, bool kTail, bool kWindow>
 static void forward_rows(const Layer& l, const A* x, const typename V::T* bias, A* y, bool relu,
                          int32_t tile, int32_t begin, int32_t end, int64_t first, int n) {
   const I* ins = static_cast<const I*>(l.ins);
   const P* perm = static_cast<const P*>(l.perm);
   const auto* values = static_cast<const typename V::T*>(l.values);
-  // What is kept in fewer bits than it is summed in stays in registers over all tiles.
-  constexpr bool kRowFirst = sizeof(A) < sizeof(typename V::T);
+  // What is kept in fewer bits than it is summed in stays in registers over all tiles, and
+  // what a convolution reads is in cache without them.
+  constexpr bool kRowFirst = kWindow || sizeof(A) < sizeof(typename V::T);
   const int outer = kRowFirst ? 1 : l.tiles_in;
   for (int t = 0; t < outer; t++) {
     for (int32_t i = begin; i < end; i++) {
-      A* yi = y + (static_cast<int64_t>(tile) * l.tile_out + i) * l.batch + first;
+      A* yi = y + (static_cast<int64_t>(tile) * l.tile_out + i) *
+                      (kWindow ? l.window->y_row : l.batch) + first;
+      if (kWindow) yi += l.window->margin;
       V a[N];
       bool begun = false;
       for (int s = kRowFirst ? 0 : t; s < (kRowFirst ? l.tiles_in : t + 1); s++) {
@@ -60,7 +63,8 @@ static void forward_rows(const Layer& l, const A* x, const typename V::T* bias, 
         const auto* v = values + ptr[0];
         for (; k < stop; k++) {
           const V w = V::all(v[perm[k]]);
-          const A* xj = x0 + static_cast<int64_t>(ins[k]) * l.batch;
+          const A* xj = kWindow ? x + l.window->start[s * l.tile_in + ins[k]] + first
+                                : x0 + static_cast<int64_t>(ins[k]) * l.batch;
           EACH(z) a[z] = V::fma(w, load<V, A, kTail>(xj + z * V::lanes, z == N - 1, n), a[z]);
         }
         if (final && relu) {
@@ -71,6 +75,33 @@ static void forward_rows(const Layer& l, const A* x, const typename V::T* bias, 
         EACH(z) store<V, A, kTail>(yi + z * V::lanes, a[z], z == N - 1, n);
       }
     }
+  }
+}
+
+// What the weights of one input do backward: a += W g, dw = x gᵀ.
+template <class V, class A, class I, int N, bool kTail, bool kDx>
+static INLINE void weights_of(const I* outs, const typename V::T* values, int32_t k, int32_t stop,
+                              const A* g, int64_t row, const V* xj, V* a, V* sum,
+                              typename V::T* dw, int n, bool add) {
+  while (k < stop) {
+    const int m = stop - k < 16 ? stop - k : 16;
+    for (int q = 0; q < m; q++) {
+      const V w = V::all(values[k + q]);
+      const A* gi = g + static_cast<int64_t>(outs[k + q]) * row;
+      V s0 = V::zero(), s1 = V::zero();
+      EACH(z) {
+        const V gz = load<V, A, kTail>(gi + z * V::lanes, z == N - 1, n);
+        if (kDx) a[z] = V::fma(w, gz, a[z]);
+        if (z & 1) {
+          s1 = V::fma(xj[z], gz, s1);
+        } else {
+          s0 = V::fma(xj[z], gz, s0);
+        }
+      }
+      sum[q] = V::add(s0, s1);
+    }
+    sums(sum, dw + k, m, add);
+    k += m;
   }
 }
 
@@ -108,26 +139,8 @@ static void backward_rows(const Layer& l, const A* x, const A* g, A* dx, typenam
           }
         }
         const A* g0 = g + static_cast<int64_t>(s) * l.tile_out * l.batch + first;
-        while (k < stop) {
-          const int m = stop - k < 16 ? stop - k : 16;
-          for (int q = 0; q < m; q++) {
-            const V w = V::all(values[k + q]);
-            const A* gi = g0 + static_cast<int64_t>(outs[k + q]) * l.batch;
-            V s0 = V::zero(), s1 = V::zero();
-            EACH(z) {
-              const V gz = load<V, A, kTail>(gi + z * V::lanes, z == N - 1, n);
-              if (kDx) a[z] = V::fma(w, gz, a[z]);
-              if (z & 1) {
-                s1 = V::fma(xj[z], gz, s1);
-              } else {
-                s0 = V::fma(xj[z], gz, s0);
-              }
-            }
-            sum[q] = V::add(s0, s1);
-          }
-          sums(sum, dw + k, m, add);
-          k += m;
-        }
+        weights_of<V, A, I, N, kTail, kDx>(outs, values, k, stop, g0, l.batch, xj, a, sum, dw, n,
+                                           add);
         if (gate) {
           V total = V::zero();
           EACH(z) {
@@ -142,6 +155,36 @@ static void backward_rows(const Layer& l, const A* x, const A* g, A* dx, typenam
         EACH(z) store<V, A, kTail>(dx + row + z * V::lanes, a[z], z == N - 1, n);
       }
     }
+  }
+}
+
+template <class V, class A, class I, bool kDx>
+static void window_rows(const Layer& l, const A* x, const A* g, A* dx, typename V::T* dw,
+                        int64_t first, bool add) {
+  using T = typename V::T;
+  constexpr int N = kMaxVectors;
+  const I* outs = static_cast<const I*>(l.outs);
+  const T* values = static_cast<const T*>(l.values);
+  const Window& window = *l.window;
+  const int64_t step = l.tile_in + 1;
+  V sum[16];
+  for (V& one : sum) one = V::zero();
+  for (int32_t row = 0; row < window.rows; row++) {
+    const int64_t at = row * window.x_row + first;
+    V a[N], xj[N];
+    EACH(z) xj[z] = V::load(x + at + z * V::lanes);
+    EACH(z) a[z] = V::zero();
+    for (int32_t p = 0; p < window.places; p++) {
+      const int32_t channel = row - window.base[p];
+      if (channel < 0 || channel >= window.channels) continue;
+      const int64_t j = static_cast<int64_t>(p) * window.channels + channel;
+      const int32_t* ptr = l.in_ptr + window.pointer[j];
+      const A* g0 = g + window.margin - window.shift[p] + first;
+      for (int s = 0; s < l.tiles_out; s++, ptr += step, g0 += l.tile_out * window.y_row)
+        weights_of<V, A, I, N, false, kDx>(outs, values, ptr[0], ptr[1], g0, window.y_row, xj, a,
+                                           sum, dw, 0, add);
+    }
+    if (kDx) EACH(z) a[z].store(dx + at + z * V::lanes);
   }
 }
 
@@ -168,7 +211,8 @@ struct Typed {
   struct Forward {
     static void run(const Layer* l, const A* x, const T* bias, A* y, bool relu, int32_t tile,
                     int32_t begin, int32_t end, int64_t first, int n) {
-      forward_rows<V, A, I, P, N, kTail>(*l, x, bias, y, relu, tile, begin, end, first, n);
+      forward_rows<V, A, I, P, N, kTail, false>(*l, x, bias, y, relu, tile, begin, end, first,
+                                                n);
     }
   };
   template <int N, bool kTail>
@@ -204,6 +248,23 @@ static void backward_typed(const Layer& l, const void* x, const void* g, void* d
       c.count, V::lanes, &l, static_cast<const A*>(x), static_cast<const A*>(g),
       static_cast<A*>(dx), static_cast<T*>(dw), tile, begin, end, c.first, add,
       static_cast<T*>(row_sums));
+}
+
+// Rows of images are filled up with zeros to whole blocks of columns.
+template <class V, class A, class I, class P>
+static void window_forward_typed(const Layer& l, const void* x, const void* bias, void* y,
+                                 int32_t tile, int64_t first) {
+  forward_rows<V, A, I, P, kMaxVectors, false, true>(
+      l, static_cast<const A*>(x), static_cast<const typename V::T*>(bias), static_cast<A*>(y),
+      false, tile, 0, l.tile_out < l.out - tile * l.tile_out ? l.tile_out : l.out - tile * l.tile_out, first, 0);
+}
+
+template <class V, class A, class I, class P>
+static void window_backward_typed(const Layer& l, const void* x, const void* g, void* dx,
+                                  void* dw, int64_t first, bool add) {
+  const auto f = dx ? window_rows<V, A, I, true> : window_rows<V, A, I, false>;
+  f(l, static_cast<const A*>(x), static_cast<const A*>(g), static_cast<A*>(dx),
+    static_cast<typename V::T*>(dw), first, add);
 }
 
 template <class V, class A>
@@ -344,6 +405,26 @@ static void backward(Kind kind, const Layer& l, const void* x, const void* g, vo
 #undef CALL
 }
 
+static void window_forward(Kind kind, const Layer& l, const void* x, const void* bias, void* y,
+                           int32_t tile, int64_t first) {
+#define CALL(V, A, T)                                                                   \
+  const auto f = l.narrow ? window_forward_typed<V, A, uint8_t, uint16_t>               \
+                          : window_forward_typed<V, A, uint16_t, int32_t>;              \
+  f(l, x, bias, y, tile, first);
+  BY_KIND(CALL)
+#undef CALL
+}
+
+static void window_backward(Kind kind, const Layer& l, const void* x, const void* g, void* dx,
+                            void* dw, int64_t first, bool add) {
+#define CALL(V, A, T)                                                                   \
+  const auto f = l.narrow ? window_backward_typed<V, A, uint8_t, uint16_t>              \
+                          : window_backward_typed<V, A, uint16_t, int32_t>;             \
+  f(l, x, g, dx, dw, first, add);
+  BY_KIND(CALL)
+#undef CALL
+}
+
 static void gate(Kind kind, const void* dy, const void* y, void* g, void* db, int64_t batch,
                  int32_t begin, int32_t end) {
 #define CALL(V, A, T)                                                                       \
@@ -406,8 +487,9 @@ static double dot(Kind kind, const void* x, const void* g, int64_t batch) {
 #define JOIN(a, b) JOIN_(a, b)
 
 const sparse_search::Kernels& sparse_search::JOIN(ISA, _kernels)() {
-  static constexpr Kernels kernels{ISA::columns, ISA::transpose, ISA::forward,
-                                   ISA::gate,    ISA::backward,  ISA::pack,
-                                   ISA::gradient, ISA::dot,      ISA::reaching};
+  static constexpr Kernels kernels{
+      ISA::columns,        ISA::transpose,       ISA::forward,  ISA::gate, ISA::backward,
+      ISA::window_forward, ISA::window_backward, ISA::pack,     ISA::gradient,
+      ISA::dot,            ISA::reaching};
   return kernels;
 }

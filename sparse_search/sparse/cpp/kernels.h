@@ -19,6 +19,23 @@ struct Layer {
   const int32_t *in_ptr, *out_ptr;
   const void *outs, *ins, *perm;
   const void* values;
+  const struct Window* window;  // null of a fully connected layer
+};
+
+// How a convolution's inputs lie in memory. An input is a place of the window with a
+// channel; places that differ see the same row of x, from other beginnings. Images follow
+// each other in a row, with zeros between them, so that every place of the window is a
+// shift. What a row of outputs holds between images is of no use.
+struct Window {
+  int32_t places, channels;  // channels: rows of x; a place looks at some that follow
+                             // each other
+  int32_t rows;              // of x
+  int64_t x_row, y_row;      // numbers in a row of x, and of y, dy
+  int64_t margin;            // of zeros before a row of dy: the largest shift or more
+  const int32_t* base;       // of a place: its first channel's row of x
+  const int64_t* shift;      // of a place
+  const int64_t* start;      // of an input: where its row begins in x, shift included
+  const int64_t* pointer;    // of an input: its place in in_ptr, of the first tile
 };
 
 // Columns that are held in registers together.
@@ -42,6 +59,11 @@ struct Kernels {
   // With `sums`, dx is zero where x is not positive, and its sums over the batch go there.
   void (*backward)(Kind, const Layer&, const void* x, const void* g, void* dx, void* dw,
                    void* sums, int32_t tile, int32_t begin, int32_t end, Columns, bool add);
+  // The same for a convolution, of one block of columns, which is whole.
+  void (*window_forward)(Kind, const Layer&, const void* x, const void* bias, void* y,
+                         int32_t tile, int64_t first);
+  void (*window_backward)(Kind, const Layer&, const void* x, const void* g, void* dx, void* dw,
+                          int64_t first, bool add);
   // panel[b, c] = g[first + c, b] for 64 columns, those beyond the last zero; then
   // out[r, c] = Σ_b x[r, b] panel[b, c].
   void (*pack)(Kind, const void* g, int64_t batch, int32_t first, int32_t last, void* panel);

@@ -34,6 +34,29 @@ std::optional<Kind> kind_of(ffi::DataType type) {
   }
 }
 
+template <class T>
+static void add_typed(ffi::ThreadPool& pool, const Parts& parts, const T* from, int64_t nnz,
+                      T* to) {
+  constexpr int64_t kWeights = 4096;
+  parallel_for(pool, (parts.room + kWeights - 1) / kWeights, [&](int64_t u) {
+    const int64_t begin = u * kWeights, end = std::min(parts.room, begin + kWeights);
+    const int64_t last = std::clamp(nnz, begin, end);
+    std::copy(from + begin, from + last, to + begin);
+    std::fill(to + last, to + end, T(0));
+    for (int64_t p = 1; p < parts.number; p++)
+      for (int64_t k = begin; k < last; k++) to[k] += from[p * parts.room + k];
+  });
+}
+
+void add_parts(ffi::ThreadPool& pool, const Parts& parts, const void* from, int64_t nnz,
+               void* to) {
+  if (parts.wide) {
+    add_typed(pool, parts, static_cast<const double*>(from), nnz, static_cast<double*>(to));
+  } else {
+    add_typed(pool, parts, static_cast<const float*>(from), nnz, static_cast<float*>(to));
+  }
+}
+
 size_t size_of(Kind kind) { return kind == kF64 ? 8 : kind == kF32 ? 4 : 2; }
 
 namespace {
@@ -121,7 +144,7 @@ ffi::Error Gate(ffi::ThreadPool pool, Any y, Any dy, Out g, Out db, bool relu) {
 }
 
 ffi::Error Backward(ffi::ThreadPool pool, Any in_ptr, Any outs, Any values, Any x, Any g, Out dx,
-                    Out dw, Out sums, int64_t tile_in, int64_t tile_out, bool need_dx,
+                    Out dw, Out sums, Out several, int64_t tile_in, int64_t tile_out, bool need_dx,
                     bool gated) {
   auto kind = kind_of(x.element_type());
   if (!kind || x.dimensions().size() != 2)
@@ -140,6 +163,23 @@ ffi::Error Backward(ffi::ThreadPool pool, Any in_ptr, Any outs, Any values, Any 
               (dw->element_count() - nnz) * weight);
   const int32_t most = kernels().columns(*kind);
   const int64_t blocks = (l.batch + most - 1) / most;
+  const Parts segments{static_cast<int64_t>(dw->element_count()),
+                       std::min<int64_t>(several->dimensions()[0], blocks), *kind == kF64};
+  if (segments.number > 1) {  // of a long batch, whose columns are read once
+    parallel_for(pool, segments.number, [&](int64_t u) {
+      char* own = static_cast<char*>(several->untyped_data()) + u * segments.room * weight;
+      const int64_t begin = blocks * u / segments.number;
+      const int64_t end = blocks * (u + 1) / segments.number;
+      for (int64_t block = begin; block < end; block++)
+        for (int32_t tile = 0; tile < l.tiles_in; tile++)
+          kernels().backward(*kind, l, x.untyped_data(), g.untyped_data(),
+                             need_dx ? dx->untyped_data() : nullptr, own, nullptr, tile, 0,
+                             std::min(l.tile_in, l.in - tile * l.tile_in),
+                             columns_of(block, most, l.batch), block > begin);
+    });
+    add_parts(pool, segments, several->untyped_data(), nnz, dw->untyped_data());
+    return ffi::Error::Success();
+  }
   const int64_t parts = parts_of(l.tiles_in, std::min(l.in, l.tile_in));
   parallel_for(pool, l.tiles_in * parts, [&](int64_t u) {
     const Rows r = rows_of(u, parts, l.in, l.tile_in);
@@ -194,6 +234,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(SparseSearchBackward, Backward,
                                   .Ret<Any>()  // dx
                                   .Ret<Any>()  // dw
                                   .Ret<Any>()  // sums
+                                  .Ret<Any>()  // several
                                   .Attr<int64_t>("tile_in")
                                   .Attr<int64_t>("tile_out")
                                   .Attr<bool>("need_dx")
