@@ -12,6 +12,7 @@ from sparse_search.report import (
     interactive,
     method_text,
     page_tables,
+    scaling,
 )
 from sparse_search.report.page import (
     Section,
@@ -129,6 +130,10 @@ def report_page(
         svg = pictures["pareto"]["svg"]
         section = figure_sections.pareto_section(found.fronts, svg, scale, chosen_on)
         sections.append(section)
+    if run.command == "search":
+        budgets = len(regions["budgets"])
+        fit = scaling.fitted(run.path, len(run.trials))
+        sections.append(figure_sections.scaling_section(run.path, budgets, fit))
     if "structures" in pictures:
         svg = pictures["structures"]["svg"]
         sections.append(figure_sections.structures_section(found.structures, svg))
