@@ -14,7 +14,7 @@ from sparse_search.report.scaling import FOLDER
 from sparse_search.report.structures import Structure, structures_table
 
 
-def plane_section(plane: Plane, svg: bytes, scale: Scale, chosen_on: str) -> Section:
+def plane_section(plane: Plane, image: bytes, scale: Scale, chosen_on: str) -> Section:
     """The figure of `plane_plot` with what it shows and what it leaves out."""
     caption = (
         f"Test {scale.metric} over non-zero weights and width, a panel a method: a "
@@ -34,7 +34,7 @@ def plane_section(plane: Plane, svg: bytes, scale: Scale, chosen_on: str) -> Sec
         names = html.escape("; ".join(plane.left_out))
         caption += f"Only the layouts with most trials are drawn; not: {names}. "
     body = picture(
-        svg,
+        image,
         "width against non-zero weights",
         caption + downloads("plane"),
         column=len(plane.panels) == 1,
@@ -43,7 +43,7 @@ def plane_section(plane: Plane, svg: bytes, scale: Scale, chosen_on: str) -> Sec
 
 
 def pareto_section(
-    fronts: Mapping[str, Sequence[Point]], svg: bytes, scale: Scale, chosen_on: str
+    fronts: Mapping[str, Sequence[Point]], image: bytes, scale: Scale, chosen_on: str
 ) -> Section:
     """The figure of `pareto_plot`, and the members of all fronts as a table."""
     caption = (
@@ -62,7 +62,7 @@ def pareto_section(
             "judged by, so the front looks better than it is. "
         )
     body = picture(
-        svg,
+        image,
         "Pareto fronts",
         caption + downloads("pareto", "csv"),
         column=len(fronts) == 1,
@@ -101,13 +101,13 @@ def scaling_section(
     """The scaling law of the trials, or how it is fitted."""
     title = "Scaling law"
     if fit is not None:
-        svg, sentences = fit
+        image, sentences = fit
         caption = (
             "Test loss against nnz with the fit and its 95 % band, what a weight of a "
             "sparse network is worth in weights of a dense one, and what the fit "
             "misses; hollow: rows it had not seen."
         )
-        body = picture(svg, "scaling law", caption)
+        body = picture(image, "scaling law", caption)
         body += "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
         return Section(title, body)
     if budgets < 3:
@@ -122,7 +122,7 @@ def scaling_section(
     )
 
 
-def structures_section(best: Sequence[Structure], svg: bytes) -> Section:
+def structures_section(best: Sequence[Structure], image: bytes) -> Section:
     """The figure of `structures_plot`, and all budgets as a table."""
     caption = (
         "The best structure of each method at one budget, chosen on validation: above, "
@@ -136,5 +136,5 @@ def structures_section(best: Sequence[Structure], svg: bytes) -> Section:
         "neurons of one have been put into the order that makes them most "
         "alike, each beside that of random masks treated in the same way. "
     )
-    body = picture(svg, "the best networks", caption + downloads("structures"))
+    body = picture(image, "the best networks", caption + downloads("structures"))
     return Section("Structure", body + structures_table(best))

@@ -51,7 +51,7 @@ def build_scaling(
     content = {"file": source.name, "trials": len(rows), **found.content}
     content["verdict"] = sentences
     files.write_whole(out / "scaling.json", tables.regions_json(content))
-    for kind, data in pictures.items():
+    for kind, data in plots.files_of(pictures).items():
         files.write_whole(out / f"scaling.{kind}", data)
     return sentences
 
