@@ -35,8 +35,8 @@ def read_csv(path: Path, small_letters: bool = False) -> Sheet:
             accident, and are returned in small letters.
 
     Raises:
-        UserError: it is missing, no text, empty, names a column twice, or a line has
-            another number of cells.
+        UserError: it is missing, no text, empty, has a single column or one
+            twice, or a line has another number of cells.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -63,6 +63,11 @@ def read_csv(path: Path, small_letters: bool = False) -> Sheet:
         ) from None
     named, *lines = [line for line in lines if any(line[1])] or [(1, [""])]
     header = named[1]
+    if len(header) == 1 and header[0]:
+        raise UserError(
+            f"{path} has a single column, {header[0]!r}; its first line names the "
+            "columns, divided by commas, semicolons or tabs."
+        )
     if small_letters:
         header = [name.lower() for name in header]
     twice = [name for name in header if name and header.count(name) > 1]

@@ -146,7 +146,7 @@ def _build(
             files.write_whole(out / f"{one.file}.csv", hardware.to_csv(one))
     pictures = {name: plots.render(function) for name, function in draw.items()}
     for name, kinds in pictures.items():
-        for kind, data in kinds.items():
+        for kind, data in plots.files_of(kinds).items():
             files.write_whole(out / f"{name}.{kind}", data)
     single = run.command == "train"
     sentences = content.run_verdict(run) if single else verdict(regions)
@@ -218,7 +218,7 @@ def compare(paths: Sequence[Path], out: Path, metric: str = "accuracy") -> Summa
     pictures = plots.render(partial(plots.draw_curves, lines, task, scale))
     files.make_folder(out)
     files.write_whole(out / "curves.csv", tables.curves_csv(rows, first=("workdir",)))
-    for kind, data in pictures.items():
+    for kind, data in plots.files_of(pictures).items():
         files.write_whole(out / f"curves.{kind}", data)
     counts = {
         status: sum(run.counts[status] for run in runs) for status in runs[0].counts

@@ -12,6 +12,7 @@ from sparse_search.report import (
     interactive,
     method_text,
     page_tables,
+    scaling,
 )
 from sparse_search.report.page import (
     Section,
@@ -22,7 +23,7 @@ from sparse_search.report.page import (
     picture,
 )
 from sparse_search.report.plane import Plane
-from sparse_search.report.plots import INTERVALS
+from sparse_search.report.plots import INTERVALS, ON_PAGE
 from sparse_search.report.scales import Scale, scale_of_map
 from sparse_search.report.series import Line
 from sparse_search.report.structures import Structure
@@ -117,24 +118,28 @@ def report_page(
         sections.append(_decomposition_section(regions, pictures))
     if "protocols" in pictures:
         body = picture(
-            pictures["protocols"]["svg"], "the two protocols", _PROTOCOLS_CAPTION
+            pictures["protocols"][ON_PAGE], "the two protocols", _PROTOCOLS_CAPTION
         )
         sections.append(Section("Prune down, and widen at a fixed budget", body))
     if "small_dense" in pictures:
         sections.append(_dense_section(regions, pictures))
     chosen_on = regions["chosen_on"]
     if found.plane and "plane" in pictures:
-        svg = pictures["plane"]["svg"]
-        section = figure_sections.plane_section(found.plane, svg, scale, chosen_on)
+        image = pictures["plane"][ON_PAGE]
+        section = figure_sections.plane_section(found.plane, image, scale, chosen_on)
         sections.append(section)
     if found.fronts and "pareto" in pictures:
-        svg = pictures["pareto"]["svg"]
-        section = figure_sections.pareto_section(found.fronts, svg, scale, chosen_on)
+        image = pictures["pareto"][ON_PAGE]
+        section = figure_sections.pareto_section(found.fronts, image, scale, chosen_on)
         sections.append(section)
     sections += found.hardware
+    if run.command == "search":
+        budgets = len(regions["budgets"])
+        fit = scaling.fitted(run.path, len(run.trials))
+        sections.append(figure_sections.scaling_section(run.path, budgets, fit))
     if "structures" in pictures:
-        svg = pictures["structures"]["svg"]
-        sections.append(figure_sections.structures_section(found.structures, svg))
+        image = pictures["structures"][ON_PAGE]
+        sections.append(figure_sections.structures_section(found.structures, image))
     sections += _trials_sections(run.trials)
     how = "" if run.command == "train" else method_text.regions(regions)
     how += again
@@ -146,7 +151,7 @@ def _regions_section(
     regions: dict[str, Any], pictures: dict[str, dict[str, bytes]]
 ) -> Section:
     body = picture(
-        pictures["regions"]["svg"], "the region map", _REGIONS_CAPTION, column=True
+        pictures["regions"][ON_PAGE], "the region map", _REGIONS_CAPTION, column=True
     )
     body += page_tables.boundaries_list(regions) + page_tables.regions_table(regions)
     return Section("Region map", body)
@@ -158,7 +163,7 @@ def _decomposition_section(
     body = ""
     if "decomposition" in pictures:
         body = picture(
-            pictures["decomposition"]["svg"],
+            pictures["decomposition"][ON_PAGE],
             "shares of the variance",
             _DECOMPOSITION_CAPTION,
             column=True,
@@ -172,7 +177,7 @@ def _dense_section(
     regions: dict[str, Any], pictures: dict[str, dict[str, bytes]]
 ) -> Section:
     body = picture(
-        pictures["small_dense"]["svg"],
+        pictures["small_dense"][ON_PAGE],
         "large-sparse against small-dense",
         _DENSE_CAPTION,
         column=True,

@@ -1,17 +1,20 @@
 """The plane, the Pareto fronts and the structures on the page, with their captions."""
 
 import html
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from sparse_search.analysis.pareto import COSTS, Point
 from sparse_search.report.page import Section, downloads, picture
 from sparse_search.report.page_tables import estimate, table
 from sparse_search.report.plane import Plane
 from sparse_search.report.scales import Scale
+from sparse_search.report.scaling import FOLDER
 from sparse_search.report.structures import Structure, structures_table
 
 
-def plane_section(plane: Plane, svg: bytes, scale: Scale, chosen_on: str) -> Section:
+def plane_section(plane: Plane, image: bytes, scale: Scale, chosen_on: str) -> Section:
     """The figure of `plane_plot` with what it shows and what it leaves out."""
     caption = (
         f"Test {scale.metric} over non-zero weights and width, a panel a method: a "
@@ -31,7 +34,7 @@ def plane_section(plane: Plane, svg: bytes, scale: Scale, chosen_on: str) -> Sec
         names = html.escape("; ".join(plane.left_out))
         caption += f"Only the layouts with most trials are drawn; not: {names}. "
     body = picture(
-        svg,
+        image,
         "width against non-zero weights",
         caption + downloads("plane"),
         column=len(plane.panels) == 1,
@@ -40,7 +43,7 @@ def plane_section(plane: Plane, svg: bytes, scale: Scale, chosen_on: str) -> Sec
 
 
 def pareto_section(
-    fronts: Mapping[str, Sequence[Point]], svg: bytes, scale: Scale, chosen_on: str
+    fronts: Mapping[str, Sequence[Point]], image: bytes, scale: Scale, chosen_on: str
 ) -> Section:
     """The figure of `pareto_plot`, and the members of all fronts as a table."""
     caption = (
@@ -59,7 +62,7 @@ def pareto_section(
             "judged by, so the front looks better than it is. "
         )
     body = picture(
-        svg,
+        image,
         "Pareto fronts",
         caption + downloads("pareto", "csv"),
         column=len(fronts) == 1,
@@ -97,7 +100,34 @@ def members_table(
     )
 
 
-def structures_section(best: Sequence[Structure], svg: bytes) -> Section:
+def scaling_section(
+    workdir: Path, budgets: int, fit: tuple[bytes, list[str]] | None
+) -> Section:
+    """The scaling law of the trials, or how it is fitted."""
+    title = "Scaling law"
+    if fit is not None:
+        image, sentences = fit
+        caption = (
+            "Test loss against nnz with the fit and its 95 % band, what a weight of a "
+            "sparse network is worth in weights of a dense one, and what the fit "
+            "misses; hollow: rows it had not seen."
+        )
+        body = picture(image, "scaling law", caption)
+        body += "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
+        return Section(title, body)
+    if budgets < 3:
+        return Section(
+            title, "<p>A scaling law needs three different numbers of weights.</p>"
+        )
+    words = ["sparse-search", "scaling", str(workdir), f"--out={workdir / FOLDER}"]
+    return Section(
+        title,
+        "<p>No law is fitted to these trials yet. This fits it, and the next report "
+        f"shows it here:</p><pre>{html.escape(shlex.join(words))}</pre>",
+    )
+
+
+def structures_section(best: Sequence[Structure], image: bytes) -> Section:
     """The figure of `structures_plot`, and all budgets as a table."""
     caption = (
         "The best structure of each method at one budget, chosen on validation: above, "
@@ -106,9 +136,10 @@ def structures_section(best: Sequence[Structure], svg: bytes) -> Section:
         "their connections that were not there at the start (black: the part of all "
         "parameters that lie on a path from an input to an output), of one seed. The "
         "table has all budgets: <em>spread</em> is standard deviation over mean; "
-        "<em>overlap</em>, the connections that two seeds share, as they are and after "
-        "the hidden neurons of one have been put into the order that makes them most "
+        "<em>overlap</em>, the connections that two seeds share (and its 95 % interval "
+        "over pairs that follow each other), as they are and after the hidden "
+        "neurons of one have been put into the order that makes them most "
         "alike, each beside that of random masks treated in the same way. "
     )
-    body = picture(svg, "the best networks", caption + downloads("structures"))
+    body = picture(image, "the best networks", caption + downloads("structures"))
     return Section("Structure", body + structures_table(best))

@@ -247,6 +247,12 @@ def _shares(
                 f"{min(values) * 100 / most:g} to {max(values) * 100 / most:g}; {kind} "
                 "is between 0 and 1, or 0 and 100 in percent."
             )
+        if sorted(values)[len(values) // 2] <= 1:
+            raise UserError(
+                f"{path}: {columns[names[0]]!r} goes from {min(values):g} to "
+                f"{max(values):g}, most of it below 1: if it is in percent, write the "
+                "signs, and otherwise no more than 1."
+            )
         percent = True
         for row in rows:
             row |= {n: row[n] / 100 for n in names if row[n] is not None}

@@ -18,11 +18,15 @@ deviations one doubling of the weights is worth. R&nbsp;=&nbsp;1 is a convention
 class is <em>fragile</em> when it changes at ½ or 2, on another scale, or when one
 structure or method is left out.</dd>
 <dt>Classes</dt><dd>Weight-dominated: w is not 0 and R&nbsp;&gt;&nbsp;1, both with
-confidence. Structure-dominated: the structure effect is significant (Holm-corrected
-over budgets) and R&nbsp;&lt;&nbsp;1 with confidence. Balanced: both significant, and R
-between ½ and 2 with 1 in its interval. Saturated: neither, and both narrowly around 0.
-Undetermined: too few seeds or structures to tell; the remarks say how many it would
-take.</dd>
+confidence. Structure-dominated: the structure effect is significant and
+R&nbsp;&lt;&nbsp;1 with confidence. Both tests, of R against 1 and of the structure
+effect, are Holm-corrected over the budgets of a map (of each method's map by itself),
+so that a map with R&nbsp;=&nbsp;1 everywhere has a wrong class of these two, at any
+budget, in 5&nbsp;% of the cases; intervals in the tables are 95&nbsp;% each, so that
+one may exclude 1 where the class is undetermined. Balanced: both effects significant,
+and R between ½ and 2 with 1 in its interval. Saturated: neither, and both narrowly
+around 0. Undetermined: too few seeds or structures to tell; the remarks say how many it
+would take.</dd>
 <dt>Large-sparse against small-dense</dt><dd>At each nnz the best sparse structure and
 the best small dense network, both chosen on {chosen_on}, compared on test over paired
 seeds, the choice for each seed made on the others. The gain is in doublings: how many
@@ -46,7 +50,11 @@ correction of Nadeau and Bengio (2003) for folds that share data.</dd>
 <dt>Equal numbers of weights</dt><dd>Networks whose nnz is within 2&nbsp;% of a budget
 count as of that budget; what they have more or less is worth, read off the curve of the
 best of their family, is taken away.</dd>
-<dt>Intervals</dt><dd>95 %, over seeds, for the declared structures as a fixed set.
+<dt>Intervals</dt><dd>95 %, over seeds, for the declared structures as a fixed set. A
+seed may shift all structures at a budget together; how much it does, relative to the
+noise of single trainings, is pooled over budgets, and the interval of w is over what
+that may be. Of what is chosen (best structures, Pareto fronts) the choice is made again
+for every seed on the other seeds.
 {values}</dd>
 </dl>
 """

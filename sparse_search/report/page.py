@@ -74,12 +74,16 @@ def downloads(name: str, *more: str) -> str:
     return f"Also as {', '.join(kinds[:-1])} and {kinds[-1]}."
 
 
-def picture(svg: bytes, alt: str, caption: str, column: bool = False) -> str:
-    """A static figure with its caption (HTML); one column wide or the whole page."""
+def picture(image: bytes, alt: str, caption: str, column: bool = False) -> str:
+    """A static figure, SVG or PNG, with its caption (HTML).
+
+    One column wide, or the whole page.
+    """
     # An image and not inline: the ids inside two SVG files may be the same.
-    data = base64.b64encode(svg).decode()
+    data = base64.b64encode(image).decode()
+    kind = "png" if image.startswith(b"\x89PNG") else "svg+xml"
     return (
         f'<figure><div class="scroll"><img class="{"column" if column else "wide"}" '
-        f'alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{data}"></div>'
+        f'alt="{html.escape(alt)}" src="data:image/{kind};base64,{data}"></div>'
         f"<figcaption>{caption}</figcaption></figure>"
     )

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sparse_search.report import style
@@ -25,8 +25,17 @@ _METADATA: dict[str, dict[str, None]] = {
 }
 
 
+ON_PAGE = "page"
+_MOST_BYTES = 300_000  # of an SVG on a page
+_PAGE_DPI = 150
+
+
 def render(draw: Callable[[], "Figure"]) -> dict[str, bytes]:
-    """The figure that `draw` makes, as {"png": ..., "svg": ..., "pdf": ...}."""
+    """The figure that `draw` makes, as {"png": ..., "svg": ..., "pdf": ...}.
+
+    Under `ON_PAGE` stands what a page embeds: the SVG, or a smaller PNG where thousands
+    of points would make that large and slow.
+    """
     files = {}
     with style.paper():
         figure = draw()
@@ -34,7 +43,19 @@ def render(draw: Callable[[], "Figure"]) -> dict[str, bytes]:
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, metadata=metadata)
             files[kind] = buffer.getvalue()
+        files[ON_PAGE] = files["svg"]
+        if len(files["svg"]) > _MOST_BYTES:
+            buffer = io.BytesIO()
+            figure.savefig(
+                buffer, format="png", dpi=_PAGE_DPI, metadata=_METADATA["png"]
+            )
+            files[ON_PAGE] = buffer.getvalue()
     return files
+
+
+def files_of(pictures: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Of what `render` gives, what is written beside a page."""
+    return {kind: data for kind, data in pictures.items() if kind != ON_PAGE}
 
 
 def new_figure(width: float, height: float) -> "Figure":

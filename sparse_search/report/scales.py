@@ -117,33 +117,34 @@ _BY_ERROR = (
     "The axis is spaced by the logarithm of the error, so that differences near the "
     "ceiling can be seen."
 )
+
+
+def _of_share(
+    metric: str,
+    height: Callable[[float], float],
+    ticks: Callable[[Sequence[float]], list[float]],
+    spacing: str,
+) -> Scale:
+    """The scale of what is between 0 and 1, and written in percent."""
+    return Scale(
+        metric=metric,
+        axis=f"test {metric} (%)",
+        height=height,
+        ticks=ticks,
+        text=_percent,
+        value=lambda x: f"{100 * x:.2f} %",
+        unit="points",
+        difference=f"{metric} points",
+        times=100,
+        spacing=spacing,
+        other="logit",
+    )
+
+
+_LOGARITHMIC = "The axis is logarithmic."
 _SCALES = {
-    "accuracy": Scale(
-        metric="accuracy",
-        axis="test accuracy (%)",
-        height=_height,
-        ticks=_accuracy_ticks,
-        text=_percent,
-        value=lambda x: f"{100 * x:.2f} %",
-        unit="points",
-        difference="accuracy points",
-        times=100,
-        spacing=_BY_ERROR,
-        other="logit",
-    ),
-    "error": Scale(
-        metric="error",
-        axis="test error (%)",
-        height=_log_height,
-        ticks=_error_ticks,
-        text=_percent,
-        value=lambda x: f"{100 * x:.2f} %",
-        unit="points",
-        difference="error points",
-        times=100,
-        spacing="The axis is logarithmic.",
-        other="logit",
-    ),
+    "accuracy": _of_share("accuracy", _height, _accuracy_ticks, _BY_ERROR),
+    "error": _of_share("error", _log_height, _error_ticks, _LOGARITHMIC),
     "loss": Scale(
         metric="loss",
         axis="test loss",
@@ -154,7 +155,7 @@ _SCALES = {
         unit="loss",
         difference="loss",
         times=1,
-        spacing="The axis is logarithmic.",
+        spacing=_LOGARITHMIC,
         other="log",
     ),
 }

@@ -1,5 +1,6 @@
 """From a table of trained networks to its scaling law: numbers, figure, sentences."""
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any
 from sparse_search.errors import UserError
 from sparse_search.report import files, plots, scaling_plot, tables
 from sparse_search.report import workdir as workdirs
+
+FOLDER = "scaling"
+"""Where in a workdir its report looks for the fit to its trials."""
 
 
 def build_scaling(
@@ -39,16 +43,34 @@ def build_scaling(
         rows = workdirs.read(source).trials
     else:
         rows = scaling_rows.read_rows(source)
-    rows = scaling_rows.at_best_learning_rates(rows)
-    found = study(scaling_table.read_table(rows, columns, only))
-    sentences = verdict(found) + _pooled(rows, only or {})
+    best = scaling_rows.at_best_learning_rates(rows)
+    found = study(scaling_table.read_table(best, columns, only))
+    sentences = verdict(found) + _pooled(best, only or {})
     pictures = plots.render(partial(scaling_plot.draw_scaling, found))
     files.make_folder(out)
-    content = {"file": source.name, **found.content, "verdict": sentences}
+    content = {"file": source.name, "trials": len(rows), **found.content}
+    content["verdict"] = sentences
     files.write_whole(out / "scaling.json", tables.regions_json(content))
-    for kind, data in pictures.items():
+    for kind, data in plots.files_of(pictures).items():
         files.write_whole(out / f"scaling.{kind}", data)
     return sentences
+
+
+def fitted(workdir: Path, trials: int) -> tuple[bytes, list[str]] | None:
+    """The figure (SVG) and the sentences of a fit to the trials of a workdir.
+
+    Args:
+        workdir: `scaling DIR --out=DIR/scaling` has left them in its folder `FOLDER`.
+        trials: how many have ended; None comes back for a fit to fewer.
+    """
+    try:
+        content = json.loads((workdir / FOLDER / "scaling.json").read_text())
+        svg = (workdir / FOLDER / "scaling.svg").read_bytes()
+    except (OSError, ValueError):
+        return None
+    if content.get("trials") != trials:
+        return None
+    return svg, [str(sentence) for sentence in content["verdict"]]
 
 
 def _pooled(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sparse_search import records, results
+from sparse_search.analysis import stats
 from sparse_search.names import natural
 from sparse_search.report.page_tables import number, table
 from sparse_search.report.workdir import Workdir
@@ -138,7 +139,6 @@ def structures_table(found: Sequence[Structure]) -> str:
     rows = []
     for one in found:
         pairs = np.array(one.overlaps or [[np.nan] * 4])
-        means = [float(value) for value in pairs.mean(axis=0)]
         rows.append(
             [
                 html.escape(one.method),
@@ -148,8 +148,8 @@ def structures_table(found: Sequence[Structure]) -> str:
                 _layers(one.mean("fan_in"), 1),
                 _layers(one.mean("fan_out"), 1),
                 _known(one.effective),
-                _beside(means[0], means[1]),
-                _beside(means[2], means[3]),
+                _beside(pairs[:, 0], pairs[:, 1]),
+                _beside(pairs[:, 2], pairs[:, 3]),
             ]
         )
     heads = (
@@ -169,10 +169,19 @@ def _known(value: float) -> str:
     return number(None if np.isnan(value) else float(value), 100)
 
 
-def _beside(value: float, chance: float) -> str:
-    if np.isnan(value):
+def _beside(shared: np.ndarray, chance: np.ndarray) -> str:
+    """What pairs of seeds share, its 95 % interval, and what random masks do."""
+    mean, low, high = stats.t_interval(100 * shared)
+    if np.isnan(mean):
         return "–"
-    return f"{100 * value:.1f} <small>({100 * chance:.1f})</small>"
+    ends = ""
+    if len(shared) > 1:
+        # Pairs that follow each other have a seed in common: if that correlates them
+        # by a half, which is the most, the mean of many varies twice as much.
+        half = np.sqrt(2) * (high - mean)
+        ends = f" <small>[{max(mean - half, 0.0):.1f}, {min(mean + half, 100):.1f}]"
+        ends += "</small>"
+    return f"{mean:.1f}{ends} <small>({100 * chance.mean():.1f})</small>"
 
 
 def rounds_of(workdir: Path, found: Sequence[Structure]) -> dict[str, list[Any]]:

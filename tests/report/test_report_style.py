@@ -1,6 +1,9 @@
+from functools import partial
+
 import pytest
 
-from sparse_search.report import style
+from sparse_search.report import plots, style
+from sparse_search.report.page import picture
 from sparse_search.report.scales import scale_of
 
 ACCURACY = scale_of("accuracy")
@@ -76,3 +79,19 @@ def test_a_sequence_goes_from_dark_to_light():
     for count in (2, 4, 12):
         shades = [luminance(style.sequence(i, count)) for i in range(count)]
         assert shades == sorted(shades)
+
+
+def _points(count):
+    figure = plots.new_figure(2, 2)
+    figure.add_subplot().plot(range(count), range(count), "o", markersize=1)
+    return figure
+
+
+def test_a_page_embeds_a_small_picture_of_many_points():
+    few, many = (plots.render(partial(_points, count)) for count in (10, 9000))
+    assert few[plots.ON_PAGE] == few["svg"]
+    assert len(many["svg"]) > 300_000 > 3 * len(many[plots.ON_PAGE])
+    assert many[plots.ON_PAGE] != many["png"]
+    assert set(plots.files_of(many)) == {"png", "svg", "pdf"}
+    assert 'src="data:image/png;base64' in picture(many[plots.ON_PAGE], "", "")
+    assert 'src="data:image/svg+xml;base64' in picture(few[plots.ON_PAGE], "", "")

@@ -1,5 +1,6 @@
 """The scaling command: from a table or a workdir to numbers, figure and sentences."""
 
+import html
 import json
 import xml.etree.ElementTree as ET
 
@@ -9,7 +10,7 @@ from report_workdirs import dense_trials, sparse_trials, write_workdir
 
 from sparse_search.errors import UserError
 from sparse_search.report import build_report
-from sparse_search.report.scaling import build_scaling, columns_of, only_of
+from sparse_search.report.scaling import build_scaling, columns_of, fitted, only_of
 
 
 def table(path, sparsities=(0, 0.5, 0.75), data=(1e4, 4e4, 16e4)):
@@ -59,15 +60,25 @@ def test_a_workdir_and_its_report_give_the_same_fit(tmp_path):
     trials = sparse_trials((64, 256), ("rigl", "set"), seeds=1) + dense_trials(seeds=1)
     workdir = write_workdir(tmp_path / "run", trials)
     build_report(workdir)
-    said = build_scaling(workdir, tmp_path / "one")
+    page = workdir / "report" / "index.html"
+    assert f"scaling {workdir} --out={workdir}/scaling" in page.read_text()
+    said = build_scaling(workdir, workdir / "scaling")
     assert any("The methods rigl, set were taken as one" in text for text in said)
     curves = workdir / "report" / "curves.csv"
     build_scaling(curves, tmp_path / "two")
     told = [
-        json.loads((tmp_path / n / "scaling.json").read_text()) for n in ("one", "two")
+        json.loads((folder / "scaling.json").read_text())
+        for folder in (workdir / "scaling", tmp_path / "two")
     ]
     assert told[0]["forms"] == told[1]["forms"]
     assert told[0]["columns"]["loss"] == "test_loss"
+    build_report(workdir)
+    text = page.read_text()
+    assert f"--out={workdir}/scaling" not in text
+    assert 'alt="scaling law"' in text and html.escape(said[0]) in text
+    # One more trial: the fit is no longer of all.
+    trials += sparse_trials((64,), ("rigl",), (512,), seeds=2)[1:]
+    assert fitted(write_workdir(workdir, trials), len(trials)) is None
 
 
 def test_one_shape_pruned_further_is_drawn_without_sparsity(tmp_path):
