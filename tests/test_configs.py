@@ -63,6 +63,7 @@ def test_a_text_is_learned(tmp_path):
     path = CONFIGS / "shakespeare_gpt.py"
     more = [f"data_dir={tmp_path}", "steps=60", "sparsity.rewire_every=30"]
     more += ["optimizer.learning_rate=0.02", "sparsity.method=static"]
+    more += ["representation=masked"]
     config = load_config(f"{path}:smoke", more)
     record = sparse_search.run_train(config, tmp_path / "run")
     assert record["status"] == "done"
