@@ -37,6 +37,7 @@ def test_a_recipe_is_whole(path, tmp_path):
     """Its round is traced, not compiled; tests of models train all families."""
     folder = tmp_path / "data"
     maker(path)(folder)
+    assert load_config(str(path)).steps >= 2000
     config = load_config(f"{path}:smoke", [f"data_dir={folder}"])
     dataset = load_dataset(config)
     check(config, dataset)
