@@ -344,6 +344,8 @@ def _report(arguments: argparse.Namespace) -> None:
     activations = arguments.activations
     if machines and table is not None:
         raise UserError("--hardware needs a workdir: a table does not tell the layers.")
+    # For machines of the user's own, in a module in the working directory.
+    sys.path.append(os.getcwd())
     if activations != 1 and not machines:
         raise UserError("--activations goes with --hardware=NAME only.")
     if table is None:

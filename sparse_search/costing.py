@@ -1,5 +1,6 @@
 """The command `cost`: of a named model, of a config, or of a trained network."""
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,11 +50,7 @@ def of_model(
     if pattern != "unstructured":
         from sparse_search.masks import patterns
 
-        found = patterns.by_name(pattern)
-
-        def reach(shapes: Any, counts: Any) -> dict[str, int]:
-            return patterns.reach(found, shapes, counts)
-
+        reach = functools.partial(patterns.reach, patterns.by_name(pattern))
     network = tally.allocated(made.network(), density, allocation, reach)
     return Tally(network, tally.per_step(network), pattern)
 

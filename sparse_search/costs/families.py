@@ -75,7 +75,7 @@ def _transformer(net: Builder, depth: int) -> None:
     for number in range(depth):
         name = f"TransformerBlock_{number}"
         net.norm()
-        for part in ("query", "key", "value", "values_out"):
+        for part in ("key", "query", "value", "values_out"):
             net.dense(f"{name}/Attention_0/{part}", width)
         net.products += 2 * places**2 * width
         net.norm()

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 
 from sparse_search.costs.layers import Layer
 
+_FORMATS: tuple[str, ...] = ("dense", "bitmap", "coo", "csr", "tiled")
 _VALUE = 4  # float32
 _INDEX = 4
 
@@ -61,7 +62,7 @@ def format_bytes(
         pattern: of its masks; its own format is among them.
     """
     layers = list(layers)
-    total = dict.fromkeys(("dense", "bitmap", "coo", "csr", "tiled"), 0)
+    total: dict[str, int] = dict.fromkeys(_FORMATS, 0)
     for layer in layers:
         nnz, size = layer.nnz, layer.size
         whole = _VALUE * size

@@ -71,6 +71,10 @@ class NNX(nn.Module):
             _filled(others, {name: one.value for name, one in held.items()}),
         )
         model.train() if train else model.eval()
+        for _, layer in nnx.iter_modules(model):
+            # By itself it would return the type of its means, which are float32.
+            if isinstance(layer, nnx.BatchNorm) and x.dtype == jnp.bfloat16:
+                layer.dtype = layer.dtype or x.dtype
         y = model(x)
         if held and self.is_mutable_collection("batch_stats"):
             after = _nested(nnx.state(model, *statistics))

@@ -33,9 +33,9 @@ class Attention(nn.Module):
         """What every position takes from the others: [batch, n, width]."""
         width = x.shape[-1]
         heads = (*x.shape[:-1], _heads(width), -1)
-        query, key, value = (
+        key, query, value = (
             Dense(width, name=name)(x).reshape(heads)
-            for name in ("query", "key", "value")
+            for name in ("key", "query", "value")
         )
         seen = jax.nn.dot_product_attention(query, key, value, is_causal=self.causal)
         return Dense(width, name="values_out")(seen.reshape(x.shape))

@@ -193,16 +193,21 @@ def sentences(one: Modelled) -> list[str]:
 
 def section(one: Modelled, svg: bytes, scale: Scale, chosen_on: str) -> Section:
     """The figure with what the model is, and the members of the fronts as a table."""
-    where = "all" if one.placed == len(one.rows) else f"{one.placed:,}"
+    lost = len(one.rows) - one.placed
+    unknown = (
+        f"Of {lost:,} of {len(one.rows):,} trials it is not known where the weights "
+        "are, which count as if they were anywhere. "
+        if lost
+        else ""
+    )
     caption = (
         f"Test {scale.metric} against what {one.examples} examples would take. "
         f"{html.escape(one.machine.about)}. A bound that a real machine stays behind; "
         "see <code>sparse_search/costs/hardware</code> for sources and what is left "
-        f"out. Where the weights are is known of {where} of {len(one.rows):,} trials "
-        "and of the others only their number. "
-        f"Of all layers but the first, {100 * one.activations:.3g} % of the inputs "
-        "count as not zero (<code>--activations</code>). Large points, joined, are "
-        f"the front, chosen on {chosen_on}, as in the fronts above. {scale.spacing} "
+        f"out. {unknown}Of all layers but the first, "
+        f"{100 * one.activations:.3g} % of the inputs count as not zero "
+        "(<code>--activations</code>). Large points, joined, are the front, "
+        f"chosen on {chosen_on}, as in the fronts above. {scale.spacing} "
     )
     body = picture(svg, f"on {one.machine.name}", caption + downloads(one.file, "csv"))
     table = members_table(one.fronts, scale, one.words)
@@ -220,13 +225,10 @@ def to_csv(one: Modelled) -> bytes:
     quantities = [name for q in one.fronts for name in (q, f"{q}_front")]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ("structure", "point", "nnz", "mean", "low", "high", "seeds", *quantities)
-    )
+    writer.writerow(("structure", "point", "nnz", "mean", "seeds", *quantities))
     for (structure, name, nnz), row in sorted(points.items()):
         p = row["point"]
-        ends = ["" if end is None else repr(end) for end in (p.low, p.high)]
         found = [row.get(quantity, "") for quantity in quantities]
         values = [f"{x:.9g}" if isinstance(x, float) else x for x in found]
-        writer.writerow([structure, name, nnz, repr(p.mean), *ends, p.seeds, *values])
+        writer.writerow([structure, name, nnz, repr(p.mean), p.seeds, *values])
     return text.getvalue().encode()

@@ -23,7 +23,7 @@ from sparse_search.search.space import Population, population
 from sparse_search.search.strategies import Ask, History, Problem, Strategy
 from sparse_search.search.supervisor import Search, perform
 from sparse_search.search.worker import Job
-from sparse_search.train import environment, representation, sharding, starting
+from sparse_search.train import environment, representation, sharding, starting_file
 from sparse_search.train import workdir as workdirs
 from sparse_search.train.single import load_dataset
 from sparse_search.train.trials import Trial, check
@@ -119,7 +119,7 @@ def search(
     """
     workdir = Path(workdir)
     questions = _prepare(config)
-    start = starting.locate(config.init_from) if config.init_from else None
+    start = starting_file.locate(config.init_from) if config.init_from else None
     with workdirs.claim(workdir, config, "search", start):
         journals = Journals(workdir, questions.rounds)
         todo = questions.next(journals.history())

@@ -24,23 +24,26 @@ def describe(todo: Plan) -> list[str]:
 
 
 def _work(trial: Trial) -> int:
-    """Weights that a step computes with, at the rate of dense products.
+    """Multiply-adds of an example's forward pass, at the rate of dense products.
 
     Compressed layers reach about a quarter of it.
     """
     rooms = dict(trial.rooms)
+    uses = trial.uses or (1,) * len(trial.sizes)
     return sum(
-        min(4 * rooms.get(layer.name, layer.size), layer.size) for layer in trial.layers
+        min(4 * rooms.get(layer.name, layer.size), layer.size) * places
+        for layer, places in zip(trial.layers, uses, strict=True)
     )
 
 
 def estimate(config: Config, todo: Plan) -> float:
     """Seconds that a search would take, from its arithmetic and this machine's.
 
-    A masked network computes as much as a dense one, 6 operations a weight, example
-    and step (what `auto` compresses is counted as masked); the rate is measured with
-    one matrix product. Compilation is counted with 3 seconds a group, dispatch with 50
-    µs a step. Expect it to be right within a factor of two or three.
+    A masked network computes as much as a dense one, 6 operations a multiply-add of
+    its forward pass, example and step (what `auto` compresses is counted as masked);
+    the rate is measured with one matrix product. Compilation is counted with 3 seconds
+    a group, dispatch with 50 µs a step. Expect it to be right within a factor of two or
+    three.
     """
     side = 512
     matrix = jnp.ones((side, side))

@@ -142,7 +142,7 @@ def _pair(given: Any) -> tuple[Any, Any]:
 
 def _stored(layer: nn.Dense | nn.Conv) -> Layer:
     """A layer's weights that exist, and its bias; called in its `__call__`."""
-    kind = layer.param_dtype
+    kind = jnp.dtype(layer.param_dtype)
     topology: Tiled = layer.get_variable(TOPOLOGY, "kernel")
     values = layer.param(
         "kernel", lambda key: initializers.at(layer.kernel_init, key, topology, kind)
@@ -159,7 +159,7 @@ def _stored(layer: nn.Dense | nn.Conv) -> Layer:
 
 def _activations(layer: nn.Dense | nn.Conv, inputs: Array) -> Array:
     """Inputs in the type that the products take."""
-    kind = layer.param_dtype
+    kind = jnp.dtype(layer.param_dtype)
     half = inputs.dtype == jnp.bfloat16 and kind == jnp.float32
     return inputs.astype(layer.dtype or (inputs.dtype if half else kind))
 

@@ -1,9 +1,8 @@
 """Convolutions with the weights that exist, and their gradients.
 
-Images are not unfolded (im2col), which would take as many copies as a window has
-places. They are laid one after the other in one row a channel, with zeros between them,
-and
-every place of the window sees that row from another beginning:
+Images are not unfolded (im2col), which would make as many copies of them as a window
+has places. They are laid one after the other in one row a channel, with zeros between
+them, and every place of the window sees that row from another beginning:
 
     y[o, p] = Σ w[place, c, o] x[c, p + shift(place)]
 

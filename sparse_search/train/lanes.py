@@ -261,7 +261,10 @@ class Group:
             drawn = programs.weights(trial.seed, examples)
             algorithm = algorithm_of(self.config, trial)
             if start is not None:
-                given = starting.weights(_named(*drawn), start)
+                named = Result(
+                    trees.named_leaves(drawn[0]), {}, trees.named_leaves(drawn[1])
+                )
+                given = starting.weights(named, start)
                 drawn = _put(drawn[0], given.params), _put(drawn[1], given.statistics)
             one = hyper(self.config, trial, self._params)
             batch = loaded.rows([trial.seed], 0)[0, 0]
@@ -290,12 +293,9 @@ def _adopt(programs: Programs, one: Hyper, made: RunState, other: Result) -> Run
 def _result(made: RunState) -> Result:
     """The network of a state, as arrays of the host."""
     train = made.train
-    return _named(train.params, train.statistics, train.sparse.masks)
-
-
-def _named(params: Any, statistics: Any, masks: Any = None) -> Result:
     params, masks, statistics = (
-        trees.named_leaves(tree) for tree in jax.device_get((params, masks, statistics))
+        trees.named_leaves(jax.device_get(tree))
+        for tree in (train.params, train.sparse.masks, train.statistics)
     )
     masks = {name: mask for name, mask in masks.items() if mask is not None}
     return Result(params, masks, statistics)

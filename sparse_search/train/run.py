@@ -25,7 +25,7 @@ from sparse_search.names import natural
 from sparse_search.records import Record, open_journal
 from sparse_search.sparse import formats
 from sparse_search.sparse.formats import Tiled
-from sparse_search.train import costs, processes, sharding, starting
+from sparse_search.train import costs, processes, sharding, starting_file
 from sparse_search.train.checkpoint import Checkpoints, Saved
 from sparse_search.train.lanes import Group
 from sparse_search.train.rounds import FinalMetrics, RoundMetrics
@@ -122,7 +122,7 @@ def run_chunk(
         found = checkpoints.restore(group.shapes(trials, placed), names)
         if found is None:
             parents = _parents(trials, workdir)
-            start = starting.kept(workdir) if config.init_from else None
+            start = starting_file.kept(workdir) if config.init_from else None
             begun = group.init(trials, placed, parents, start)
             saved = Saved(0, 0.0, names, [0] * len(chunk.trials))
             found = begun, saved

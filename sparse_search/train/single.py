@@ -17,7 +17,7 @@ from sparse_search.train import (
     processes,
     representation,
     sharding,
-    starting,
+    starting_file,
 )
 from sparse_search.train import workdir as workdirs
 from sparse_search.train.lanes import Group, Loaded
@@ -124,8 +124,8 @@ def train(
         def begin() -> None:
             start = None
             if config.init_from:
-                copied = source and source / starting.FILE
-                start = copied or starting.locate(config.init_from)
+                copied = source and source / starting_file.FILE
+                start = copied or starting_file.locate(config.init_from)
             stack.enter_context(workdirs.claim(workdir, config, "train", start))
             if _CHUNK in records.read_plan(workdir):
                 return

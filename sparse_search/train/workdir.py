@@ -19,7 +19,7 @@ from typing import Any
 from sparse_search.config import Config, differences, fingerprint, to_dict
 from sparse_search.errors import UserError
 from sparse_search.records import read_config
-from sparse_search.train import starting
+from sparse_search.train import starting_file
 
 _PACKAGES = ("sparse_search", "jax", "jaxlib", "flax", "optax", "numpy", "optuna")
 
@@ -111,7 +111,7 @@ def _begin_or_continue(
         )
     (workdir / "checkpoints").mkdir(exist_ok=True)
     # The fingerprint is of what the checkpoint holds, too.
-    begun = starting.keep(start, workdir) if start else ""
+    begun = starting_file.keep(start, workdir) if start else ""
     hashed = fingerprint(new | {"init_from": begun})
     content = {"schema": 1, "command": command, "fingerprint": hashed}
     write_json(workdir / "config.json", {**content, "config": new})

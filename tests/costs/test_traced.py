@@ -29,7 +29,7 @@ CASES = {
 
 
 def test_all_families_are_there():
-    assert FAMILIES.keys() == build.MODELS.keys() == CASES.keys()
+    assert FAMILIES.keys() == CASES.keys() <= build.MODELS.keys()
 
 
 @pytest.mark.parametrize("name", CASES)

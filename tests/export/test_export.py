@@ -7,7 +7,7 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparse_search import records, results
+from sparse_search import cli, records, results
 from sparse_search.errors import UserError
 from sparse_search.export import export, scipy_npz, statistics, tensors, two_four
 
@@ -182,3 +182,15 @@ def test_what_is_not_two_four():
     large = dense._replace(params={FIRST: scipy.sparse.csr_array(np.eye(4))})
     with pytest.raises(UserError, match="too large to be written dense"):
         tensors.save(large, None, "trial")
+
+
+def test_the_command(workdir, tmp_path, capsys):
+    folder, names = workdir
+    out = tmp_path / "layers.csv"
+    arguments = ["export", f"{folder}:{names[0]}", f"--out={out}"]
+    assert cli.main([*arguments, "--format=statistics"]) == 0
+    assert capsys.readouterr().out == f"Exported {names[0]}: {out}\n" and out.is_file()
+    assert cli.main([*arguments, "--format=statistics"]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert cli.main(arguments) == 2
+    assert "--format" in capsys.readouterr().err

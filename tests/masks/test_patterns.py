@@ -272,3 +272,17 @@ def test_a_budget_more_than_two_percent_off_is_refused():
         reach(by_name("fan_in"), {"a": (10, 7)}, {"a": 44})
     with pytest.raises(UserError, match="b: constant fan-in needs"):
         reach(by_name("fan_in"), {"a": (10, 7), "b": (9, 9)}, {"a": 42, "b": 8})
+
+
+def test_a_layer_that_n_m_cannot_divide_stays_dense():
+    shapes = {"first": (3, 3, 3, 4), "second": (3, 3, 4, 4)}
+    pattern = by_name("2:4")
+    counts = reach(pattern, shapes, {"first": 108, "second": 73})
+    assert counts == {"first": 108, "second": 72}
+    everything = jnp.ones(shapes["first"], bool)
+    scores = jnp.arange(108.0).reshape(everything.shape)
+    mask = pattern.select(KEY, scores, 108, everything)
+    after = pattern.exchange(KEY, mask, scores, 80, scores, 108)
+    assert mask.all() and after.all()
+    with pytest.raises(UserError, match="uniform_dense_first"):
+        reach(pattern, shapes, {"first": 107, "second": 72})

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import report_workdirs as workdirs
 
-from sparse_search import results
+from sparse_search import cli, results
 from sparse_search.costs.hardware import inference, named, total
 from sparse_search.costs.layers import Layer
 from sparse_search.errors import UserError
@@ -135,6 +135,33 @@ def test_the_report_has_a_figure_a_table_and_a_sentence(run, tmp_path):
         assert int(row["training_step_joules_front"]) == point.member
     with open(tmp_path / "hardware_cpu.csv", newline="") as file:
         assert "inference_joules" not in next(csv.reader(file))
+
+
+def test_a_single_run_says_what_it_takes(tmp_path):
+    (trial,) = workdirs.sparse_trials((64,), ("rigl",), (1024,), 1)
+    trial["layers"] = [layer._asdict() for layer in layers_of(trial)]
+    path = workdirs.write_workdir(tmp_path / "run", [trial], "train", 2)
+    config = json.loads((path / "config.json").read_text())
+    config["config"]["batch_size"] = EXAMPLES
+    (path / "config.json").write_text(json.dumps(config))
+    made, found = modelled(path, "scnn", "accuracy")
+    (said,) = hardware.sentences(made)
+    size = made.units["inference_seconds"]
+    value = found[trial["trial"]]["inference_seconds"] / size
+    assert f"for 64 examples: {made.words['inference_seconds']}: {value:.3g}" in said
+
+
+def test_the_command(run, capsys, tmp_path):
+    for arguments, words in (
+        ([str(run), "--hardware=eye"], "Did you mean 'eie'"),
+        ([str(run), "--activations=0.5"], "goes with --hardware=NAME only"),
+        (
+            ["--from-csv=a.csv", f"--out={tmp_path}", "--hardware=eie"],
+            "needs a workdir",
+        ),
+    ):
+        assert cli.main(["report", *arguments]) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_mistakes(run, tmp_path):

@@ -10,7 +10,7 @@ from commands import CONFIGS
 from sparse_search import load_config, records, results, trees
 from sparse_search.errors import UserError
 from sparse_search.search import driver
-from sparse_search.train import single, starting
+from sparse_search.train import single, starting_file
 from sparse_search.train.lanes import Group, Loaded
 from sparse_search.train.sharding import placement
 from sparse_search.train.trials import single_trial
@@ -47,7 +47,7 @@ def sources(tmp_path_factory, quick_compilation):
 
 def begun(source, *fields):
     """What a training begins with, as arrays by name, and the checkpoint."""
-    start = results.load(starting.locate(str(source)))
+    start = results.load(starting_file.locate(str(source)))
     of = config(f"init_from={source}", *fields)
     loaded = Loaded(of, single.load_dataset(of))
     trial = single_trial(of, loaded.dataset)
@@ -112,7 +112,7 @@ def test_a_training_goes_on_from_another_and_keeps_its_beginning(sources, tmp_pa
     assert losses[0] < min(r["train_loss"] for r in first.values())
     # Another checkpoint at the same path is noticed.
     shutil.copytree(sources / "dense" / "results", source / "results2")
-    file = starting.locate(str(source))
+    file = starting_file.locate(str(source))
     shutil.copyfile(next((source / "results2").iterdir()), file)
     with pytest.raises(UserError, match="begun with other weights"):
         single.train(of, tmp_path / "on")
@@ -172,11 +172,11 @@ def test_a_checkpoint_is_named_by_its_workdir_and_trial(sources, tmp_path):
         (f"{sources / 'rigl'}:rigl-w4", "has no result of a trial 'rigl-w4'"),
     ):
         with pytest.raises(UserError, match=words):
-            starting.locate(str(source))
+            starting_file.locate(str(source))
     (trial,) = records.read_trials(sources / "rigl")
-    assert starting.locate(f"{sources / 'rigl'}:{trial}").is_file()
+    assert starting_file.locate(f"{sources / 'rigl'}:{trial}").is_file()
     shutil.copytree(sources / "rigl" / "results", tmp_path / "results")
     other = next((sources / "dense" / "results").iterdir())
     shutil.copyfile(other, tmp_path / "results" / other.name)
     with pytest.raises(UserError, match="has 2 trials; say which one"):
-        starting.locate(str(tmp_path))
+        starting_file.locate(str(tmp_path))

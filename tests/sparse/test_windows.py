@@ -1,0 +1,157 @@
+"""Convolutions with stored weights against XLA's, in the kernel and without it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sparse_search.sparse import formats, native
+from sparse_search.sparse.layers import TAPS, TOPOLOGY, Conv, window_of, with_taps
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 2e-2}
+
+# Channels, neurons, density, images, and options.
+CASES = {
+    "3×3": (5, 7, 0.3, (4, 8, 9), {"kernel_size": (3, 3)}),
+    "strides": (5, 7, 0.3, (4, 8, 9), {"kernel_size": (3, 3), "strides": 2}),
+    "no padding": (3, 20, 0.2, (3, 11, 9), {"kernel_size": (5, 5), "padding": 0}),
+    "odd": (
+        *(6, 4, 0.5, (2, 10, 9)),
+        {
+            "kernel_size": (3, 2),
+            "strides": (1, 3),
+            "kernel_dilation": (2, 1),
+            "padding": ((2, 0), (0, 1)),
+        },
+    ),
+    "1×1, strides": (
+        *(9, 30, 0.2, (2, 5, 5)),
+        {"kernel_size": (1, 1), "strides": 2, "use_bias": False},
+    ),
+    "1×1, padded": (6, 4, 0.5, (2, 5, 5), {"kernel_size": (1, 1), "padding": 1}),
+    "several tiles": (40, 300, 0.1, (9, 6, 6), {"kernel_size": (3, 3)}),
+    "more axes": (3, 4, 0.3, (2, 2, 5, 6), {"kernel_size": (3, 3)}),
+}
+
+
+def made(case, kind):
+    """A layer, its dense and its compressed variables, and inputs."""
+    channels, neurons, density, images, options = CASES[case]
+    weight = "float64" if kind == "float64" else "float32"
+    rng = np.random.default_rng(0)
+    layer = Conv(neurons, param_dtype=weight, **options)
+    x = jnp.asarray(rng.standard_normal((*images, channels)), kind)
+    params = layer.init(jax.random.key(0), x)["params"]
+    if "bias" in params:
+        params["bias"] = jnp.asarray(rng.standard_normal(neurons), weight)
+    mask = rng.random(params["kernel"].shape) < density
+    topology = formats.from_mask(mask, int(mask.sum()) + 3)
+    params["kernel"] = jnp.where(mask, params["kernel"], 0)
+    at = formats.host_positions(topology)
+    values = params["kernel"].reshape(topology.shape)[at]
+    stored = {**params, "kernel": jnp.pad(values, (0, 3))}
+    return layer, params, stored, topology, x
+
+
+@pytest.mark.parametrize(
+    "case, kind, kernel",
+    [(case, "float64", True) for case in CASES]
+    + [("strides", "float64", False), ("1×1, strides", "bfloat16", False)]
+    + [("3×3", "float32", True), ("several tiles", "bfloat16", True)],
+)
+def test_outputs_and_gradients(case, kind, kernel, monkeypatch):
+    if kernel and not native.usable():
+        pytest.skip("the kernel was not built here")
+    if not kernel:
+        monkeypatch.setattr(native, "usable", lambda: False)
+    with jax.enable_x64(kind == "float64"):
+        layer, params, stored, topology, x = made(case, kind)
+        weight = params["kernel"].dtype
+        expected, theirs = jax.vjp(
+            lambda params, x: layer.apply({"params": params}, x),
+            params,
+            x.astype(weight),
+        )
+        variables = {"params": stored, TOPOLOGY: {"kernel": topology}}
+        variables = with_taps(variables, lambda given: layer.apply(given, x))
+        taps = variables.pop(TAPS)
+        y, ours = jax.vjp(
+            lambda params, x, taps: layer.apply(
+                {**variables, "params": params, TAPS: taps}, x
+            ),
+            stored,
+            x,
+            taps,
+        )
+        assert y.dtype == x.dtype and y.shape == expected.shape
+        dy = jnp.asarray(np.random.default_rng(1).standard_normal(y.shape), kind)
+        (of_stored, dx, tapped), (of_dense, of_x) = ours(dy), theirs(dy.astype(weight))
+
+    def close(one, other):
+        one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
+        scale = np.abs(other).max()
+        np.testing.assert_allclose(one / scale, other / scale, 0, TOLERANCE[kind])
+
+    close(y, expected)
+    close(dx, of_x)
+    everywhere = np.asarray(of_dense["kernel"]).reshape(topology.shape)
+    close(of_stored["kernel"][:-3], everywhere[formats.host_positions(topology)])
+    assert not of_stored["kernel"][-3:].any()
+    if "bias" in of_dense:
+        close(of_stored["bias"], of_dense["bias"])
+    tapped = [np.asarray(one, np.float64) for one in tapped["kernel"]]
+    close(tapped[0] if len(tapped) == 1 else tapped[0] @ tapped[1].T, everywhere)
+
+
+def test_long_batches_are_summed_up_in_parts():
+    """Of fully connected layers too: more rows than a part has."""
+    if not native.usable():
+        pytest.skip("the kernel was not built here")
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(0)
+        layer = Conv(7, (1, 1), param_dtype="float64", use_bias=False)
+        mask = rng.random((1, 1, 300, 7)) < 0.2
+        topology = formats.from_mask(mask)
+        values = jnp.asarray(rng.standard_normal(topology.capacity))
+        x = jnp.asarray(rng.standard_normal((2, 50, 51, 300)))
+
+        def loss(values, x):
+            params = {"kernel": values}
+            given = {"params": params, TOPOLOGY: {"kernel": topology}}
+            return jnp.sum(layer.apply(given, x) ** 2)
+
+        dv, dx = jax.jit(jax.grad(loss, (0, 1)))(values, x)
+        dense = np.asarray(formats.to_dense(topology, values))
+        rows = np.asarray(x).reshape(-1, 300)
+        g = 2 * rows @ dense
+        expected = (rows.T @ g)[formats.host_positions(topology)]
+        np.testing.assert_allclose(dv, expected, 1e-9)
+        np.testing.assert_allclose(dx.reshape(-1, 300), g @ dense.T, 1e-9, 1e-9)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"feature_group_count": 2},
+        {"padding": "CIRCULAR"},
+        {"input_dilation": 2},
+        {"mask": np.ones((3, 3, 4, 4))},
+    ],
+)
+def test_what_has_no_compressed_form(options):
+    layer = Conv(4, (3, 3), **options)
+    assert window_of(layer, (8, 8)) is None
+    topology = formats.from_mask(np.ones((3, 3, 4, 4), bool))
+    given = {"params": {"kernel": jnp.zeros(144)}, TOPOLOGY: {"kernel": topology}}
+    with pytest.raises(ValueError, match="no compressed form"):
+        layer.apply(given, jnp.zeros((1, 8, 8, 4)))
+
+
+def test_the_kernel_s_shape_is_known():
+    mask = np.random.default_rng(0).random((3, 2, 5, 7)) < 0.3
+    topology = formats.from_mask(mask)
+    assert topology.kernel == mask.shape and topology.shape == (30, 7)
+    np.testing.assert_array_equal(formats.to_mask(topology), mask.reshape(30, 7))
+    assert formats.from_mask(mask[0, 0]).kernel == (5, 7)
