@@ -149,8 +149,10 @@ def test_a_full_disk(tmp_path, name, size):
 def test_data_that_are_missing_or_truncated(tmp_path):
     config = f"--config={CONFIGS / 'mnist_lenet.py'}:smoke"
     workdir = f"--workdir={tmp_path / 'run'}"
-    line = said("train", config, workdir, f"--config.data_dir={tmp_path}")
+    offline = {"https_proxy": "http://127.0.0.1:9"}
+    line = said("train", config, workdir, f"--config.data_dir={tmp_path}", **offline)
     assert "train-images-idx3-ubyte" in line and "https://" in line
+    assert "failed (no connection)" in line
     data = small_images(tmp_path / "data")
     images = data / "train-images-idx3-ubyte.gz"
     images.write_bytes(images.read_bytes()[:-1000])

@@ -37,6 +37,7 @@ def test_a_recipe_is_whole(path, tmp_path):
     """Its round is traced, not compiled; tests of models train all families."""
     folder = tmp_path / "data"
     maker(path)(folder)
+    assert load_config(str(path)).steps >= 2000
     config = load_config(f"{path}:smoke", [f"data_dir={folder}"])
     dataset = load_dataset(config)
     check(config, dataset)
@@ -63,6 +64,7 @@ def test_a_text_is_learned(tmp_path):
     path = CONFIGS / "shakespeare_gpt.py"
     more = [f"data_dir={tmp_path}", "steps=60", "sparsity.rewire_every=30"]
     more += ["optimizer.learning_rate=0.02", "sparsity.method=static"]
+    more += ["representation=masked"]
     config = load_config(f"{path}:smoke", more)
     record = sparse_search.run_train(config, tmp_path / "run")
     assert record["status"] == "done"

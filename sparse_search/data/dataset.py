@@ -85,8 +85,8 @@ def check(dataset: Dataset) -> None:
                 f"{name} has {part} labels from {least} to {most}, but "
                 f"{dataset.classes} classes, from 0 to {dataset.classes - 1}."
             )
-        floats = not isinstance(inputs, Streamed) and inputs.dtype.kind == "f"
-        if floats and not np.isfinite(inputs).all():
+        numbers = None if isinstance(inputs, Streamed) else inputs
+        if numbers is not None and not np.isfinite(numbers).all():
             raise UserError(f"{name} has {part} inputs that are no finite numbers.")
         if dataset.scale is None and not np.issubdtype(inputs.dtype, np.integer):
             raise UserError(

@@ -134,7 +134,7 @@ def _download(remote: Remote, folder: Path) -> str:
             downloader=pooch.HTTPDownloader(timeout=_SECONDS),  # pyright: ignore
         )
     except requests.HTTPError as error:
-        return str(error)
+        return f"HTTP status {getattr(error.response, 'status_code', 'unknown')}"
     except requests.Timeout:
         return f"no answer for {_SECONDS} seconds"
     except requests.RequestException:

@@ -66,6 +66,7 @@ def test_rigl_recovers_the_support_better_than_static_masks(tmp_path):
                 "rewire_every": 20,
             },
             "optimizer": {"name": "adam", "learning_rate": 0.02, "options": {}},
+            "representation": "masked",
             "steps": 2000,
             "batch_size": 64,
         }
