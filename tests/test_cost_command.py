@@ -16,7 +16,6 @@ from sparse_search.costs import activations
 from sparse_search.costs.traced import trace
 from sparse_search.data import digits
 from sparse_search.train import costs
-from sparse_search.train.stopped import Stopped
 from sparse_search.train.trials import single_trial
 
 
@@ -128,12 +127,6 @@ CONFIG = [
 def test_a_config_and_what_it_trained(capsys, tmp_path):
     file = CONFIGS / "digits_map.py"
     config = sparse_search.load_config(str(file), CONFIG)
-    # Stopped and gone on with: what was spent is in the checkpoint.
-    stops = iter([False, True])
-    with pytest.raises(Stopped):
-        sparse_search.run_train(
-            config, tmp_path, should_stop=lambda: next(stops, False)
-        )
     record = sparse_search.run_train(config, tmp_path)
     rounds = list(records.read_rounds(tmp_path).values())
     trial = single_trial(config, digits.load())

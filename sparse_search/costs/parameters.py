@@ -94,7 +94,8 @@ def _connections(mask: Any, groups: int, before: int) -> Any:
         return csr_array(mask, dtype=np.int64)
     if mask.ndim == 2:
         # Flattened with the channels last.
-        each = np.asarray(mask).reshape(places, before, outputs)
+        dense = mask if isinstance(mask, np.ndarray) else mask.toarray()
+        each = dense.reshape(places, before, outputs)
         return csr_array(each.sum(axis=0, dtype=np.int64))
     window = np.asarray(mask).sum(axis=(0, 1), dtype=np.int64)
     whole = np.zeros((inputs, outputs), np.int64)

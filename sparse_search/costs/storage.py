@@ -8,7 +8,7 @@ Values are float32. A layer that has all its weights is dense in every format.
 - `csr`: rows are inputs (of a convolution, places of the window and inputs); 4 bytes a
   weight and 4 for its column, and 4 a row and one.
 - `tiled`: what compressed layers keep (`sparse.formats`), indices in both directions;
-  convolutions, which it has not, stay dense.
+  rows as in `csr`.
 - of a pattern: `n_m`, the place of a weight in its group of M in as few bits as it
   takes; `block`, 4 bytes a block and 4 a row of blocks; `fan_in`, 4 bytes a weight and
   nothing a row.
@@ -73,8 +73,7 @@ def format_bytes(
         total["coo"] += whole if full else _coo(nnz, size)
         csr = (_VALUE + _INDEX) * nnz + _INDEX * (rows + 1)
         total["csr"] += whole if full else csr
-        flat = len(layer.shape) == 2
-        total["tiled"] += whole if full or not flat else _tiled(layer)
+        total["tiled"] += whole if full else _tiled(layer)
     own = [_of_pattern(layer, pattern) for layer in layers]
     if all(found is not None for found in own) and own:
         name = own[0][0] if own[0] else ""
@@ -100,7 +99,7 @@ def _coo(nnz: int, size: int) -> int:
 
 
 def _tiled(layer: Layer) -> int:
-    inputs, neurons = layer.shape
+    inputs, neurons = math.prod(layer.shape[:-1]), layer.shape[-1]
     sides = (side for least, side in _TILES if layer.density >= least)
     side = next(sides, _LARGEST_TILE)
     tile = min(side, inputs), min(side, neurons)

@@ -28,7 +28,8 @@ def measured(folder: Path, trial: str) -> dict[str, Any]:
     config, planned = single.from_search(folder, trial)
     result = results.load(results.file(folder, trial))
     dataset = single.load_dataset(config)
-    inputs = jnp.asarray(dataset.test_inputs[:_EXAMPLES], dataset.example.dtype)
+    rows = np.arange(min(_EXAMPLES, len(dataset.test_inputs)))
+    inputs = jnp.asarray(dataset.test_inputs[rows], dataset.example.dtype)
     if dataset.scale is not None:
         inputs = inputs * (1 / dataset.scale)
     module = build.model(config.model, planned.width, planned.depth, dataset.classes)
@@ -48,7 +49,6 @@ def measured(folder: Path, trial: str) -> dict[str, Any]:
 
 
 def _dense(like: Any, value: Any) -> Any:
-    del like
-    return jnp.asarray(
-        value.toarray() if hasattr(value, "toarray") else np.array(value)
-    )
+    # Compressed layers are matrices, convolutions too.
+    whole = value.toarray() if hasattr(value, "toarray") else np.asarray(value)
+    return jnp.asarray(whole.reshape(like.shape))

@@ -1,5 +1,7 @@
 """Bytes of kernels, by hand."""
 
+import math
+
 import jax
 import pytest
 
@@ -53,10 +55,11 @@ def test_formats_of_patterns_by_hand():
 
 
 @pytest.mark.parametrize("density", [0.5, 0.1, 0.01, 0.002, 0.0005, 0.0001])
-@pytest.mark.parametrize("shape", [(700, 300), (20_000, 3000)])
+@pytest.mark.parametrize("shape", [(700, 300), (20_000, 3000), (3, 3, 64, 400)])
 def test_tiled_is_what_compressed_layers_keep(shape, density):
-    nnz = round(density * shape[0] * shape[1])
+    size = math.prod(shape)
+    nnz = round(density * size)
     topology = jax.tree.leaves(formats.like(shape, nnz))
     kept = sum(leaf.size * leaf.dtype.itemsize for leaf in topology) + 4 * nnz
-    layer = Layer("params/Dense_0/kernel", shape, 1, nnz, True, *shape)
+    layer = Layer("params/Dense_0/kernel", shape, 1, nnz, True, 1, 1)
     assert format_bytes([layer])["tiled"] == kept
