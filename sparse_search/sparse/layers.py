@@ -89,7 +89,7 @@ class Conv(nn.Conv):
         x = _activations(self, inputs)
         x = x.reshape(-1, *inputs.shape[-3:])
         layer = _stored(self)
-        if window.size == (1, 1) and not any(map(any, window.padding)):
+        if _is_product(window):
             rows, columns = window.strides
             x = x[:, ::rows, ::columns]
             y = _rows_first(chain([layer], _features(x), relu=False))
@@ -130,6 +130,11 @@ def window_of(layer: nn.Conv, places: tuple[int, ...]) -> Window | None:
         padding = jax.lax.padtype_to_pads(places, reach, strides, padding)
     sides = [_pair(n) for n in _pair(padding)]
     return Window(_pair(size), strides, (sides[0], sides[1]), dilation)
+
+
+def _is_product(window: Window) -> bool:
+    """Whether a convolution is a fully connected layer at every place."""
+    return window.size == (1, 1) and not any(map(any, window.padding))
 
 
 def _pair(given: Any) -> tuple[Any, Any]:
@@ -196,10 +201,12 @@ def with_taps(
         layer, out = context.module, call(*args, **kwargs)
         if isinstance(layer, Dense | Conv) and context.method_name == "__call__":
             x = args[0].x if isinstance(args[0], Pending) else args[0]
-            rows = x.size // x.shape[-1]
+            rows: float = x.size // x.shape[-1]
             if isinstance(layer, Conv):
-                unfolded = max(layer.kernel_size) > 1  # whose gradient is never small
-                rows = math.inf if unfolded else out.size // out.shape[-1]
+                window = window_of(layer, x.shape[-3:-1])
+                if window is None:
+                    return out
+                rows = out.size // out.shape[-1] if _is_product(window) else math.inf
             given[layer.path] = (rows, x.dtype)
         return out
 

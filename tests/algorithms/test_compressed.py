@@ -155,7 +155,7 @@ ROOMS = {
 CASES = [(name, "all layers", True) for name in CAN]
 CASES += [("rigl", "the middle one", True)]
 CASES += [("rigl", "all layers", False)]
-CASES += [("set", "images", True), ("rigl", "images", True), ("rigl", "images", False)]
+CASES += [("rigl", "images", True)]
 
 
 @pytest.mark.parametrize("name, rooms, kernel", CASES)

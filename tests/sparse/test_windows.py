@@ -30,7 +30,7 @@ CASES = {
         *(9, 30, 0.2, (2, 5, 5)),
         {"kernel_size": (1, 1), "strides": 2, "use_bias": False},
     ),
-    "1×1, padded": (6, 4, 0.5, (2, 5, 5), {"kernel_size": (1, 1), "padding": 1}),
+    "1×1, padded": (6, 60, 0.5, (1, 5, 5), {"kernel_size": (1, 1), "padding": 1}),
     "several tiles": (40, 300, 0.1, (9, 6, 6), {"kernel_size": (3, 3)}),
     "more axes": (3, 4, 0.3, (2, 2, 5, 6), {"kernel_size": (3, 3)}),
 }

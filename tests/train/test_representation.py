@@ -238,6 +238,19 @@ def test_elementwise_optimizers_are_known_by_what_they_do(name, options, expecte
     assert representation.elementwise(made) == expected
 
 
+def test_a_convolutional_network_in_bfloat16(tmp_path):
+    model = {"name": "cifar_resnet", "width": 4, "depth": 8}
+    fields = {"model": model, "steps": 20, "precision": "bfloat16"}
+    made = freeze({**FIELDS, **fields, "representation": "compressed"})
+    record = single.train(made, tmp_path)
+    assert record["status"] == "done" and record["representation"] == "compressed"
+    found = results.load(tmp_path / "results" / f"{record['trial']}.npz")
+    assert found.masks["params/ResidualBlock_1/Conv_0/kernel"].shape == (3, 3, 4, 8)
+    assert sum(mask.sum() for mask in found.masks.values()) == record["nnz"]
+    assert record["effective_parameters"] is None
+    assert sum(one["grown"] for one in lines(tmp_path / "rounds.jsonl")) > 0
+
+
 def sites(name, width, depth, shape):
     made = freeze({"model": {"name": name, "width": width, "depth": depth}})
     example = jax.ShapeDtypeStruct(shape, np.float32)
