@@ -68,8 +68,8 @@ class Subject:
             depth: likewise.
             **options: further arguments of the factory.
         """
-        if not hasattr(example, "dtype"):
-            example = jax.ShapeDtypeStruct(tuple(example), jnp.float32)  # pyright: ignore
+        if not isinstance(example, jax.ShapeDtypeStruct):
+            example = jax.ShapeDtypeStruct(tuple(example), jnp.float32)
         self.example, self.classes = example, classes
         self.tokens = jnp.issubdtype(example.dtype, jnp.integer)
         self.make, self.width, self.depth = make, width, depth
@@ -407,9 +407,10 @@ def check(
         AssertionError: a promise is broken; it says which.
         UserError: there is no model of that name.
     """
+    found: Any = make
     if isinstance(make, str):
-        make = build.factory("The model", make, build.MODELS)
-    subject = Subject(make, example, classes, width=width, depth=depth, **options)
+        found = build.factory("The model", make, build.MODELS)
+    subject = Subject(found, example, classes, width=width, depth=depth, **options)
     for one in CHECKS:
         one(subject)
 

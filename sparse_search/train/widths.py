@@ -65,12 +65,13 @@ def width_for(
         UserError: there is no such model, depth or option, the model does not take
             these examples, or it does not grow with its width.
     """
-    if not hasattr(example, "dtype"):
-        example = jax.ShapeDtypeStruct(tuple(example), jnp.float32)  # pyright: ignore
+    one = example
+    if not isinstance(one, jax.ShapeDtypeStruct):
+        one = jax.ShapeDtypeStruct(tuple(one), jnp.float32)
     spec = Model(model, options=options)
 
     def size(width: int) -> int:
-        return _size(model_shapes(spec, width, depth, classes, example))
+        return _size(model_shapes(spec, width, depth, classes, one))
 
     return nearest_width(size, budget, model)
 
