@@ -6,9 +6,10 @@ backward, and the rows of inputs and outputs are brought once:
 
     seconds = a · nnz · places + b · (inputs + outputs) · examples
 
-with a and b measured, forward and backward. Only fully connected layers can be
-compressed; convolutions and embeddings are dense. The backward pass makes the gradients
-of inputs and weights together, so that each counts half. Energy is not known.
+with a and b measured, forward and backward, on fully connected layers. Convolutions,
+whose kernel is not measured here, and embeddings count as dense. The backward pass
+makes the gradients of inputs and weights together, so that each counts half. Energy is
+not known.
 
 `sparse-search calibrate` measures these numbers; `MEASURED` are those of one machine.
 """
