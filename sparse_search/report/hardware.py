@@ -191,7 +191,7 @@ def sentences(one: Modelled) -> list[str]:
     ]
 
 
-def section(one: Modelled, svg: bytes, scale: Scale, chosen_on: str) -> Section:
+def section(one: Modelled, image: bytes, scale: Scale, chosen_on: str) -> Section:
     """The figure with what the model is, and the members of the fronts as a table."""
     lost = len(one.rows) - one.placed
     unknown = (
@@ -209,7 +209,9 @@ def section(one: Modelled, svg: bytes, scale: Scale, chosen_on: str) -> Section:
         "(<code>--activations</code>). Large points, joined, are the front, "
         f"chosen on {chosen_on}, as in the fronts above. {scale.spacing} "
     )
-    body = picture(svg, f"on {one.machine.name}", caption + downloads(one.file, "csv"))
+    body = picture(
+        image, f"on {one.machine.name}", caption + downloads(one.file, "csv")
+    )
     table = members_table(one.fronts, scale, one.words)
     return Section(f"Time and energy on {one.machine.name}", body + table)
 
