@@ -25,7 +25,6 @@ from sparse_search.report import (
     tables,
 )
 from sparse_search.report import workdir as workdirs
-from sparse_search.report.plots import ON_PAGE
 from sparse_search.report.scales import scale_of
 from sparse_search.report.series import compared, lines_of
 
@@ -162,7 +161,9 @@ def _build(
         sentences = [f"So far: {run.so_far} have ended.", *sentences]
     sentences = [*sentences, *notes]
     sections = [
-        hardware.section(one, pictures[one.file][ON_PAGE], scale, regions["chosen_on"])
+        hardware.section(
+            one, pictures[one.file][plots.ON_PAGE], scale, regions["chosen_on"]
+        )
         for one in modelled
         if one.file in pictures
     ]
