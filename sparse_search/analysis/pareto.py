@@ -111,9 +111,9 @@ def fronts(
     }
     points = together(trials.sparse, trials.dense)
     measured = np.isfinite(points.test).any(axis=1)
-    whole = ~points.collapsed.any(axis=1)
-    for p, name in enumerate(zip(points.structures, points.names, strict=True)):
-        whole[p] &= name not in lost
+    named = zip(points.structures, points.names, strict=True)
+    kept = np.array([name not in lost for name in named], bool)
+    whole = np.logical_and(kept, ~points.collapsed.any(axis=1))
     gain = np.array([_mean(values) for values in points.valid])
     found = {}
     for cost in costs:

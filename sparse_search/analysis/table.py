@@ -7,7 +7,7 @@ small dense family are kept apart. Budgets whose nnz differ by at most 2 % are o
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -254,20 +254,22 @@ def best(points: Points, among: np.ndarray, seeds: np.ndarray | None = None) -> 
 
 def together(first: Points, second: Points) -> Points:
     """The points of two families, whose budgets are then told by their nnz alone."""
-    pairs = {
-        field.name: (getattr(first, field.name), getattr(second, field.name))
-        for field in fields(Points)
-        if field.name != "costs"
-    }
-    joined = {
-        name: one + other if isinstance(one, list) else np.concatenate([one, other])
-        for name, (one, other) in pairs.items()
-    }
-    costs = {
-        cost: np.concatenate([values, second.costs[cost]])
-        for cost, values in first.costs.items()
-    }
-    return Points(**joined, costs=costs)
+    return Points(
+        names=first.names + second.names,
+        structures=first.structures + second.structures,
+        methods=first.methods + second.methods,
+        budget=np.concatenate([first.budget, second.budget]),
+        nnz=np.concatenate([first.nnz, second.nnz]),
+        density=np.concatenate([first.density, second.density]),
+        shapes=first.shapes + second.shapes,
+        costs={
+            cost: np.concatenate([values, second.costs[cost]])
+            for cost, values in first.costs.items()
+        },
+        valid=np.concatenate([first.valid, second.valid]),
+        test=np.concatenate([first.test, second.test]),
+        collapsed=np.concatenate([first.collapsed, second.collapsed]),
+    )
 
 
 def at_budgets(trials: Trials) -> Trials:

@@ -114,3 +114,15 @@ def test_what_is_needed_is_enough():
     assert sum(decided) >= 15
     fewer = [third(structures=6, seeds=3)[1] != "undetermined" for _ in range(25)]
     assert sum(fewer) < sum(decided)
+
+
+def test_all_budgets_of_a_map_share_the_error_of_one():
+    rows = table(np.random.default_rng(0), slope=0.02, sd=0.02, seeds=4)
+    seen = summarise(sparse_cells(read_trials(rows, "accuracy")))
+    found = [effect((3, 2, 4), (1, 0.5, 1.5), (3, 1.1, 9))._replace(p=(0.0, 0.03, 1.0))]
+    other = found[0]._replace(p=(0.0, 0.9, 1.0))
+    alone = classes.classify_all(found, seen[:1])
+    among = classes.classify_all(found + [other] * (len(seen) - 1), seen)
+    assert alone == [classes.WEIGHT]
+    # 0.03 is above 0.05 / 5.
+    assert among[0] == classes.UNDETERMINED
