@@ -104,11 +104,8 @@ class Streamed:
     def _reading(self, rows: np.ndarray, together: int) -> Any:
         import grain
 
-        threads = (
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-        )
         options = grain.ReadOptions(
-            num_threads=threads or os.cpu_count() or 1,
+            num_threads=_cores(),
             prefetch_buffer_size=max(2 * together, 16),
         )
         examples = grain.MapDataset.source(_Rows(self, rows))
