@@ -23,6 +23,7 @@ masks < sparse < algorithms
 sparse < models < build
 types < data < build
 errors < config < config_file < cli
+errors < arguments < cli
 config < build
 build < train < search < cli < __main__
 masks < costs < train

@@ -1,5 +1,4 @@
 import json
-import time
 
 import numpy as np
 import pytest
@@ -172,11 +171,3 @@ def test_nothing_sparse_is_an_empty_map():
     found = plain([])
     assert found["budgets"] == found["boundaries"] == []
     assert found["large_sparse_vs_small_dense"] == []
-
-
-def test_five_thousand_trials_take_seconds():
-    nnz = [1000 * 2**i for i in range(10)]
-    rows = table(np.random.default_rng(0), structures=100, seeds=5, nnz=nnz)
-    start = time.perf_counter()
-    region_map(rows)
-    assert time.perf_counter() - start < 10
