@@ -100,7 +100,6 @@ SUBJECTS = {
     "mlp": (SMALL, {"width": 8}),
     "lenet5": ((16, 16, 1), {"depth": 4}),
     "wrn": (SMALL, {"depth": 10, "dropout": 0.3}),
-    "vit": (SMALL, {"width": 8, "dropout": 0.1}),
     "gru": (tokens(5), {"width": 8, "dropout": 0.1}),
     "their_models:small_nnx": (SMALL, {}),
 }
@@ -111,6 +110,7 @@ QUICK = {
     "cifar_resnet": (SMALL, {"depth": 8}),
     "test_families:bottlenecks": (SMALL, {"width": 2, "depth": 2}),
     "mobilenet_v1": (SMALL, {"width": 2, "depth": 8}),
+    "vit": (SMALL, {"width": 8, "dropout": 0.1}),
     "gpt": (tokens(5), {"width": 8, "dropout": 0.1}),
     "lstm": (tokens(5), {"width": 8}),
     "their_models:small": (SMALL, {}),
