@@ -126,7 +126,8 @@ def window_of(layer: nn.Conv, places: tuple[int, ...]) -> Window | None:
     if isinstance(padding, str):
         if padding not in ("SAME", "VALID"):
             return None
-        reach = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
+        each = zip(_pair(size), dilation, strict=True)
+        reach = [(k - 1) * d + 1 for k, d in each]
         padding = jax.lax.padtype_to_pads(places, reach, strides, padding)
     sides = [_pair(n) for n in _pair(padding)]
     return Window(_pair(size), strides, (sides[0], sides[1]), dilation)
