@@ -109,7 +109,7 @@ def test_slopes_take_structures_that_both_neighbours_have():
     """The widest networks are not at 1,000: they say nothing of the slope there."""
     trials = [t for t in SPACE.trials if (t.width, t.budget) != (64, 1000)]
     of = Problem(tuple(trials), SPACE.rounds)
-    world = World(0.09, (0.085, 0.002, 0.002, 0.002), noise=0.006, block=0.004)
+    world = World(0.09, (0.085, 0.002, 0.002, 0.002), noise=0.009, block=0.004)
     asks, looks = replay(of, drawn(world, of))
     assert asks == []
     seeds = seeds_at(looks[-1].trials, 2000, of)
