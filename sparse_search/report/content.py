@@ -24,6 +24,7 @@ from sparse_search.report.page import (
 )
 from sparse_search.report.plane import Plane
 from sparse_search.report.plots import INTERVALS, ON_PAGE
+from sparse_search.report.protocols import has_several_budgets
 from sparse_search.report.scales import Scale, scale_of_map
 from sparse_search.report.series import Line
 from sparse_search.report.structures import Structure
@@ -64,6 +65,13 @@ _PROTOCOLS_CAPTION = (
     "The same trials asked in two ways. Above, one dense shape whose density falls; "
     "below, a fixed number of weights spread over wider and wider layers, beside the "
     f"small dense networks of those budgets. {INTERVALS} " + downloads("protocols")
+)
+
+
+_WIDEN = "Widen at a fixed budget"
+_WIDEN_CAPTION = (
+    "The same number of weights spread over wider and wider layers, beside the small "
+    f"dense networks of as many weights. {INTERVALS} " + downloads("protocols")
 )
 
 
@@ -117,10 +125,11 @@ def report_page(
         sections.append(_regions_section(regions, pictures))
         sections.append(_decomposition_section(regions, pictures))
     if "protocols" in pictures:
-        body = picture(
-            pictures["protocols"][ON_PAGE], "the two protocols", _PROTOCOLS_CAPTION
-        )
-        sections.append(Section("Prune down, and widen at a fixed budget", body))
+        several = has_several_budgets(lines)
+        title = "Prune down, and widen at a fixed budget" if several else _WIDEN
+        words = _PROTOCOLS_CAPTION if several else _WIDEN_CAPTION
+        image = pictures["protocols"][ON_PAGE]
+        sections.append(Section(title, picture(image, title.lower(), words)))
     if "small_dense" in pictures:
         sections.append(_dense_section(regions, pictures))
     chosen_on = regions["chosen_on"]

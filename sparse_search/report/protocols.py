@@ -27,13 +27,18 @@ if TYPE_CHECKING:
 
 
 def has_protocols(lines: Sequence[Line]) -> bool:
-    """Whether there are several budgets and several widths to draw them over."""
+    """Whether there are several widths to draw the budgets over."""
     sparse = [line for line in lines if line.panel is not None]
     rows = [dot.row for line in sparse for dot in line.dots]
-    return len(budgets_of(lines)) > 1 and all(
+    return all(
         len({row[column] for row in rows if row[column]}) > 1
         for column in ("width", "density")
     )
+
+
+def has_several_budgets(lines: Sequence[Line]) -> bool:
+    """Whether a dense shape can be seen pruned down: else it is drawn widening only."""
+    return len(budgets_of(lines)) > 1
 
 
 def prune_lines(lines: Sequence[Line]) -> list[Line]:
@@ -105,20 +110,25 @@ def _matches(nnz: float, budgets: Sequence[float]) -> bool:
 
 
 def draw_protocols(lines: Sequence[Line], task: str, scale: Scale) -> "Figure":
-    """Prune down in the upper panels, widen in the lower; one column a method."""
+    """Prune down in the upper panels, widen in the lower; one column a method.
+
+    Of one budget, widen alone: it has nothing to prune.
+    """
     names = panels([line for line in lines if line.panel is not None])
     most = 7 if len(names) < 3 else 5
     pruned, widened = prune_lines(lines), widen_lines(lines)
     inches = 3.5 if len(names) == 1 else 7.0
     labels = len({line.label for line in pruned})
     entries = -(-labels // legend_columns(pruned, inches))
-    figure = new_figure(inches, 5.4 + 0.27 * entries)
-    upper, lower = figure.subfigures(2, 1, squeeze=False).flat
+    several = has_several_budgets(lines)
+    halves = 1 + several
+    figure = new_figure(inches, halves * (2.7 + 0.135 * entries))
+    places = list(figure.subfigures(halves, 1, squeeze=False).flat)
     densities = [dot.x for line in pruned for dot in line.dots]
     widths = [dot.x for line in widened for dot in line.dots]
     parts = (
         (
-            upper,
+            places[0],
             "Prune down: falling density",
             pruned,
             "density (nnz / size, %)",
@@ -126,7 +136,7 @@ def draw_protocols(lines: Sequence[Line], task: str, scale: Scale) -> "Figure":
             lambda density: f"{100 * density:.3g}",
         ),
         (
-            lower,
+            places[-1],
             "Widen at a fixed budget",
             widened,
             "width (units)",
@@ -134,7 +144,7 @@ def draw_protocols(lines: Sequence[Line], task: str, scale: Scale) -> "Figure":
             style.number,
         ),
     )
-    for half, title, members, label, ticks, form in parts:
+    for half, title, members, label, ticks, form in parts[-halves:]:
         grid = half.subplots(1, len(names), sharex=True, sharey=True, squeeze=False)
         for axes, name in zip(grid.flat, names, strict=True):
             for line in in_panel(members, name):

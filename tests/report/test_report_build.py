@@ -56,6 +56,21 @@ def test_every_column_has_its_head(digits):
     ]
 
 
+def test_the_widths_of_a_single_budget_are_drawn(digits, tmp_path):
+    several = (digits[0] / "report" / "index.html").read_text()
+    assert ">Prune down, and widen at a fixed budget</h2>" in several
+    rows = [
+        workdirs.trial(f"static-{width}", "static", width, 512, 512, seed)
+        for width in (16, 64, 256)
+        for seed in (0, 1)
+    ]
+    _, report = built(tmp_path / "wider", rows)
+    assert ">Widen at a fixed budget</h2>" in (report / "index.html").read_text()
+    assert (report / "protocols.png").stat().st_size > 0
+    _, report = built(tmp_path / "one", rows[:2])
+    assert "fixed budget</h2>" not in (report / "index.html").read_text()
+
+
 def test_writes_every_file_and_nothing_else(digits):
     path, summary = digits
     assert {file.name for file in (path / "report").iterdir()} == FILES
