@@ -1,6 +1,6 @@
 """One hidden layer, 3,970 weights, wider and sparser: is wider better, and how far?
 
-The set-up of Golubeva et al. 2021 (arXiv:2010.14495), section 3, on MNIST; what is
+The set-up of Golubeva et al. 2021 (arXiv:2010.14495) on MNIST; what is
 asked, found and not done as they did is in the README.md beside this file.
 """
 

@@ -66,8 +66,6 @@ _PROTOCOLS_CAPTION = (
     "below, a fixed number of weights spread over wider and wider layers, beside the "
     f"small dense networks of those budgets. {INTERVALS} " + downloads("protocols")
 )
-
-
 _WIDEN = "Widen at a fixed budget"
 _WIDEN_CAPTION = (
     "The same number of weights spread over wider and wider layers, beside the small "

@@ -120,15 +120,10 @@ def draw_protocols(lines: Sequence[Line], task: str, scale: Scale) -> "Figure":
     inches = 3.5 if len(names) == 1 else 7.0
     labels = len({line.label for line in pruned})
     entries = -(-labels // legend_columns(pruned, inches))
-    several = has_several_budgets(lines)
-    halves = 1 + several
-    figure = new_figure(inches, halves * (2.7 + 0.135 * entries))
-    places = list(figure.subfigures(halves, 1, squeeze=False).flat)
     densities = [dot.x for line in pruned for dot in line.dots]
     widths = [dot.x for line in widened for dot in line.dots]
     parts = (
         (
-            places[0],
             "Prune down: falling density",
             pruned,
             "density (nnz / size, %)",
@@ -136,7 +131,6 @@ def draw_protocols(lines: Sequence[Line], task: str, scale: Scale) -> "Figure":
             lambda density: f"{100 * density:.3g}",
         ),
         (
-            places[-1],
             "Widen at a fixed budget",
             widened,
             "width (units)",
@@ -144,7 +138,10 @@ def draw_protocols(lines: Sequence[Line], task: str, scale: Scale) -> "Figure":
             style.number,
         ),
     )
-    for half, title, members, label, ticks, form in parts[-halves:]:
+    shown = parts if has_several_budgets(lines) else parts[1:]
+    figure = new_figure(inches, len(shown) * (2.7 + 0.135 * entries))
+    halves = figure.subfigures(len(shown), 1, squeeze=False).flat
+    for half, (title, members, label, ticks, form) in zip(halves, shown, strict=True):
         grid = half.subplots(1, len(names), sharex=True, sharey=True, squeeze=False)
         for axes, name in zip(grid.flat, names, strict=True):
             for line in in_panel(members, name):
