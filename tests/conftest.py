@@ -12,6 +12,9 @@ import tempfile
 import pytest
 
 _FOLDER = "JAX_COMPILATION_CACHE_DIR"
+# The older of XLA's two code generators, with little done about the code: the many
+# small programs here run for moments, and compile in less than half of the time.
+_QUICK = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
 
 
 def pytest_configure(config):
@@ -21,27 +24,12 @@ def pytest_configure(config):
         os.environ[_FOLDER] = config.compile_cache
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
-        _compile_faster()
-
-
-def _compile_faster():
-    """Let XLA use the older of its two code generators, in this process only.
-
-    It takes half of the time for the many small programs here. Commands that tests
-    start are compiled as users' are. XLA reads the flags once, and ends the process
-    over one that it does not know: the version is the one that was tried.
-    """
-    if not importlib.metadata.version("jaxlib").startswith("0.10."):
-        return
-    before = os.environ.get("XLA_FLAGS")
-    os.environ["XLA_FLAGS"] = f"{before or ''} --xla_cpu_use_fusion_emitters=false"
-    import jax
-
-    jax.devices()
-    del os.environ["XLA_FLAGS"]
-    if before is not None:
-        os.environ["XLA_FLAGS"] = before
+    # XLA reads its flags once, and ends a process over one that it does not know: these
+    # were tried with this version.
+    flags = os.environ.get("XLA_FLAGS", "")
+    known = importlib.metadata.version("jaxlib").startswith("0.10.")
+    if known and _QUICK not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {_QUICK}"
 
 
 def pytest_unconfigure(config):
@@ -63,10 +51,9 @@ def free_programs():
 
 
 @pytest.fixture(scope="module")
-def quick_compilation():
-    """Compile for tests whose programs are many and run for moments."""
-    import jax
-
-    jax.config.update("jax_disable_most_optimizations", True)
+def compiled_as_for_users():
+    """Let the commands that a module's tests start compile as they do elsewhere."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = flags.replace(_QUICK, "")
     yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    os.environ["XLA_FLAGS"] = flags

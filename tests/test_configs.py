@@ -58,7 +58,6 @@ def test_a_recipe_is_whole(path, tmp_path):
         load_config(f"{path}:smok")
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_a_text_is_learned(tmp_path):
     data_files.text(tmp_path / "input.txt")
     path = CONFIGS / "shakespeare_gpt.py"

@@ -17,8 +17,6 @@ from sparse_search.sparse import formats, native
 from sparse_search.sparse.layers import Conv, Dense
 from sparse_search.train import rounds
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 EVERY, BATCH = 5, 16
 SIZES = (30, 40, 50, 6)
 COUNTS = {"Dense_0": 150, "Dense_1": 300, "Dense_2": 90}

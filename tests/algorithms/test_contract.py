@@ -23,7 +23,6 @@ from sparse_search.train import optimizer
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`optimistic_adam`:DeprecationWarning"),
-    pytest.mark.usefixtures("quick_compilation"),
 ]
 
 
@@ -38,9 +37,16 @@ def test_an_optimizer_that_cannot_be_walked_is_refused(name):
         optimizer.check(Optimizer(name=name, options={}))
 
 
+# What differs in what becomes of optimizer states: weights that are exchanged, given
+# back their states, or updated where the forward pass does not see them; and none.
+WITH_EVERY_OPTIMIZER = ("rigl", "ac_dc", "top_kast", "dense")
+
+
 @pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", build.ALGORITHMS)
 def test_contract(name, check):
+    if check is suite.check_optimizers and name not in WITH_EVERY_OPTIMIZER:
+        pytest.skip("two dozen optimizers are walked with some algorithms")
     check(subject(name))
 
 

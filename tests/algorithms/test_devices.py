@@ -10,9 +10,8 @@ PROGRAM = "import rewire_digest; print(*rewire_digest.digest(sharded=True))"
 
 
 def test_masks_are_the_same_on_eight_devices():
-    flags = "--xla_force_host_platform_device_count=8"
     here = os.path.dirname(__file__)
-    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "8", "JAX_PLATFORMS": "cpu"}
     environment["PYTHONPATH"] = os.pathsep.join([here, *sys.path])
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True

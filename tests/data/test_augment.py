@@ -13,7 +13,6 @@ IMAGES = np.random.default_rng(0).uniform(1, 2, (64, 8, 16, 3)).astype(np.float3
 LABELS = np.arange(64) % 5
 
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 jitted = jax.jit(augmented, static_argnums=0)
 
 

@@ -49,7 +49,6 @@ def test_no_such_teacher(options):
         teacher.load(**options)
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_rigl_recovers_the_support_better_than_static_masks(tmp_path):
     """At equal nnz: the inputs that matter, and the connections themselves."""
     options = dict(inputs=64, width=8, classes=4, nnz=56, examples=8000)

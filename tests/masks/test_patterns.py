@@ -13,8 +13,6 @@ from sparse_search.errors import UserError
 from sparse_search.masks import patterns
 from sparse_search.masks.patterns import blocks, by_name, reach
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(0)
 
 

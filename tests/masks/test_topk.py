@@ -226,8 +226,7 @@ for spec in (P("rows", "columns"), P(None, ("rows", "columns"))):
 
 
 def test_sharded_over_eight_devices_without_a_gather():
-    flags = "--xla_force_host_platform_device_count=8"
-    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "8", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [sys.executable, "-c", SHARDED], env=environment, capture_output=True, text=True
     )

@@ -119,13 +119,13 @@ OF_ROUNDS = (models.check_round, models.check_lanes, models.check_compiles_once)
 
 
 @pytest.mark.parametrize("name", SUBJECTS)
-def test_contract(quick_compilation, name):
+def test_contract(name):
     example, options = SUBJECTS[name]
     models.check(name, example, 4, **options)
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_contract_without_a_round(quick_compilation, name):
+def test_contract_without_a_round(name):
     example, options = QUICK[name]
     make = build.factory("The model", name, build.MODELS)
     subject = models.Subject(make, example, 4, **options)

@@ -47,7 +47,7 @@ class Breaks(nn.Module):
         ("width", models.check_width, "must grow with the width"),
     ],
 )
-def test_what_is_wrong_is_named(quick_compilation, wrong, check, words):
+def test_what_is_wrong_is_named(wrong, check, words):
     def make(width, depth, classes):
         return Breaks(width, classes, wrong)
 
@@ -56,7 +56,7 @@ def test_what_is_wrong_is_named(quick_compilation, wrong, check, words):
         check(subject)
 
 
-def test_one_that_is_right_passes(quick_compilation):
+def test_one_that_is_right_passes():
     subject = models.Subject(lambda w, d, c: Breaks(w, c, ""), (5,), 3, width=6)
     for check in (*models.CHECKS[:4], models.check_precision, models.check_width):
         check(subject)

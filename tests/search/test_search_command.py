@@ -77,7 +77,7 @@ def test_the_workdir_has_what_is_promised(whole):
 def test_a_search_killed_anywhere_goes_on_and_repeats_nothing(whole, tmp_path):
     workdir = tmp_path / "map"
     dice = random.Random(0)
-    for _ in range(4):
+    for _ in range(3):
         process = subprocess.Popen(
             command("search", *ARGUMENTS, f"--workdir={workdir}"),
             cwd=ROOT,

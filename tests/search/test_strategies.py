@@ -331,6 +331,7 @@ ARGUMENTS = (
     "--config.steps=30",
     "--config.strategy.name=halving",
     "--config.executor=local",
+    "--config.representation=masked",  # which else is measured
 )
 
 

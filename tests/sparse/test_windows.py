@@ -8,8 +8,6 @@ import pytest
 from sparse_search.sparse import formats, native
 from sparse_search.sparse.layers import TAPS, TOPOLOGY, Conv, window_of, with_taps
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 2e-2}
 
 # Channels, neurons, density, images, and options.

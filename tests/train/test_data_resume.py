@@ -12,8 +12,6 @@ from sparse_search.train.lanes import Loaded
 from sparse_search.train.single import load_dataset
 from sparse_search.train.trials import check
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def config(folder, **fields):
     return freeze(

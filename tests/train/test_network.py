@@ -34,7 +34,7 @@ FIELDS = (
 
 
 @pytest.fixture(scope="module")
-def group(quick_compilation):
+def group():
     """RigL with batch statistics, dropout and bfloat16, on digits."""
     config = load_config(str(CONFIGS / "digits_map.py"), list(FIELDS))
     loaded = Loaded(config, single.load_dataset(config))
@@ -101,7 +101,7 @@ def test_another_seed_has_other_noise(group, chunk, whole, tmp_path):
         assert neighbour["train_loss"] != lane["train_loss"]
 
 
-def test_statistics_are_of_batches_and_evaluation_leaves_them(quick_compilation):
+def test_statistics_are_of_batches_and_evaluation_leaves_them():
     network = make_network(small(2, 1, 3))
     x = jax.random.normal(jax.random.key(1), (6, 4, 4, 1)) + 2
     params, statistics = network.init(jax.random.key(0), x[:1])

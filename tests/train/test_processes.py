@@ -75,8 +75,8 @@ def test_two_processes_end_as_one_with_two_devices_stopped_or_not(tmp_path):
     assert (first, second) == (0, 0), err + other
     assert "test_accuracy" in said and "test_accuracy" not in silent
 
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    ok("train", *ARGUMENTS, f"--workdir={one}", **ENVIRONMENT, **flags)
+    two = {"JAX_NUM_CPU_DEVICES": "2"}
+    ok("train", *ARGUMENTS, f"--workdir={one}", **ENVIRONMENT, **two)
     rounds, same = lines(workdir / "rounds.jsonl"), lines(one / "rounds.jsonl")
     assert [record["round"] for record in rounds] == list(range(1, 7))
     assert sum(record["grown"] for record in rounds) > 100

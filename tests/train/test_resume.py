@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from commands import CONFIGS, killed_in_round, lines, ok, run, without_times
 
+pytestmark = pytest.mark.usefixtures("compiled_as_for_users")
+
 ARGUMENTS = (
     f"--config={CONFIGS / 'digits_map.py'}",
     "--config.model.width=48",

@@ -37,7 +37,7 @@ def config(*fields):
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory, quick_compilation):
+def sources(tmp_path_factory):
     """A dense and a sparse network, trained."""
     folder = tmp_path_factory.mktemp("sources")
     for method in ("dense", "rigl"):
