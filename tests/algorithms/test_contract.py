@@ -40,13 +40,16 @@ def test_an_optimizer_that_cannot_be_walked_is_refused(name):
 # What differs in what becomes of optimizer states: weights that are exchanged, given
 # back their states, or updated where the forward pass does not see them; and none.
 WITH_EVERY_OPTIMIZER = ("rigl", "ac_dc", "top_kast", "dense")
+WALKED = [
+    pytest.param(name, check, id=f"{name}-{check.__name__}")
+    for name in build.ALGORITHMS
+    for check in suite.CHECKS
+    if check is not suite.check_optimizers or name in WITH_EVERY_OPTIMIZER
+]
 
 
-@pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", build.ALGORITHMS)
+@pytest.mark.parametrize("name, check", WALKED)
 def test_contract(name, check):
-    if check is suite.check_optimizers and name not in WITH_EVERY_OPTIMIZER:
-        pytest.skip("two dozen optimizers are walked with some algorithms")
     check(subject(name))
 
 
