@@ -20,7 +20,7 @@ from sparse_search import results, trees
 from sparse_search.config import Config
 from sparse_search.costs import storage
 from sparse_search.costs.layers import Network, with_counts
-from sparse_search.costs.parameters import effective
+from sparse_search.costs.parameters import Effective, effective
 from sparse_search.names import natural
 from sparse_search.records import Record, open_journal
 from sparse_search.sparse import formats
@@ -306,12 +306,13 @@ def _trial_record(
             f"with others in a layer, but declares conserves={conserves!r}"
         )
     shape = network(config, dataset, trial.width, trial.depth)
+    useful = _effective(shape, masks)
     weights = {name: int(mask.sum()) for name, mask in masks.items()}
     return {
         **trial_fields(trial, dataset.name),
         "nnz": nnz,
         "parameters": nnz + dense,
-        "effective_parameters": _effective(shape, masks),
+        "effective_parameters": useful.parameters if useful else None,
         "steps": config.steps,
         **metrics,
         "train_flops": None,  # a number of the run
@@ -324,13 +325,14 @@ def _trial_record(
         + 4 * dense,
         "status": status,
         "representation": "compressed" if trial.rooms else "masked",
+        "effective_neurons": list(useful.neurons) if useful else None,
         # What models of hardware need, for reports without JAX.
         "layers": [layer._asdict() for layer in with_counts(shape.layers, weights)],
     }
 
 
-def _effective(network: Network, masks: dict[str, Any]) -> int | None:
-    """Effective parameters; None where layers do not follow each other in a chain.
+def _effective(network: Network, masks: dict[str, Any]) -> Effective | None:
+    """What lies on a path from an input to an output; None where layers do not follow each other in a chain.
 
     What goes round a residual block reaches its output whatever the block's weights,
     and positions of a text reach each other: there, channels on no path say little.
@@ -359,4 +361,4 @@ def _effective(network: Network, masks: dict[str, Any]) -> int | None:
                 layers, windows, [0, *neurons], strict=False
             )
         ],
-    ).parameters
+    )

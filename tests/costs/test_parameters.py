@@ -13,8 +13,8 @@ def matrix(*rows):
 def test_dense_network_counts_everything():
     masks = [np.ones(shape, bool) for shape in ((784, 300), (300, 100), (100, 10))]
     nnz = 784 * 300 + 300 * 100 + 100 * 10
-    assert effective(masks, biases=True) == Effective(nnz + 410, nnz, (0, 0))
-    assert effective(masks, biases=False) == Effective(nnz, nnz, (0, 0))
+    assert effective(masks, biases=True) == Effective(nnz + 410, nnz, (784, 300, 100))
+    assert effective(masks, biases=False) == Effective(nnz, nnz, (784, 300, 100))
 
 
 def test_dead_neurons_by_hand():
@@ -22,8 +22,8 @@ def test_dead_neurons_by_hand():
     first = matrix([1, 0, 1, 0], [1, 0, 1, 0])
     second = matrix([1, 0], [1, 1], [0, 0], [0, 0])
     # Left: two weights into neuron 0 and one out of it; its bias and both outputs'.
-    assert effective([first, second], biases=True) == Effective(6, 3, (3,))
-    assert effective([first, second], biases=False) == Effective(3, 3, (3,))
+    assert effective([first, second], biases=True) == Effective(6, 3, (2, 1))
+    assert effective([first, second], biases=False) == Effective(3, 3, (2, 1))
 
 
 def test_death_spreads_along_the_chain():
@@ -32,16 +32,16 @@ def test_death_spreads_along_the_chain():
     first = matrix([1, 0], [0, 1])
     second = matrix([1, 0], [0, 1])
     third = matrix([1], [0])
-    assert effective([first, second, third], biases=True) == Effective(6, 3, (1, 1))
+    assert effective([first, second, third], biases=True) == Effective(6, 3, (1, 1, 1))
     # The other way round: a1 without an input kills b1 and its weight to the output.
     first, third = matrix([1, 0], [0, 0]), matrix([1], [1])
-    assert effective([first, second, third], biases=True) == Effective(6, 3, (1, 1))
+    assert effective([first, second, third], biases=True) == Effective(6, 3, (1, 1, 1))
 
 
 def test_an_unconnected_output_keeps_its_bias():
-    assert effective([matrix([1, 0], [1, 0])], biases=True) == Effective(4, 2, ())
+    assert effective([matrix([1, 0], [1, 0])], biases=True) == Effective(4, 2, (2,))
     nothing = [np.zeros((3, 4), bool), np.zeros((4, 2), bool)]
-    assert effective(nothing, biases=True) == Effective(2, 0, (4,))
+    assert effective(nothing, biases=True) == Effective(2, 0, (0, 0))
 
 
 @given(
@@ -66,11 +66,10 @@ def test_agrees_with_counting_paths(widths, seed, density):
         np.count_nonzero(into[layer][:, None] * mask * out[layer + 1])
         for layer, mask in enumerate(masks)
     )
-    alive = [
-        np.count_nonzero(into[layer] * out[layer]) for layer in range(1, len(masks))
-    ]
-    dead = tuple(w - a for w, a in zip(widths[1:-1], alive, strict=True))
-    expected = Effective(nnz + sum(alive) + widths[-1], nnz, dead)
+    alive = tuple(
+        np.count_nonzero(into[layer] * out[layer]) for layer in range(len(masks))
+    )
+    expected = Effective(nnz + sum(alive[1:]) + widths[-1], nnz, alive)
     result = effective(masks, biases=True)
     assert result == expected
     assert type(result.parameters) is type(result.nnz) is int
@@ -89,7 +88,7 @@ def test_channels_are_the_neurons_of_convolutions():
     masks = [first, second, third.reshape(8, 2)]
     found = effective(masks, biases=[2, 2, 1])
     # Weights 2, 4 and 2; two parameters of either channel left, two outputs' biases.
-    assert found == Effective(8 + 2 + 2 + 2, 8, (2, 1))
+    assert found == Effective(8 + 2 + 2 + 2, 8, (1, 1, 1))
 
 
 def test_a_depthwise_channel_sees_itself():
@@ -99,7 +98,7 @@ def test_a_depthwise_channel_sees_itself():
     last = np.zeros((1, 1, 4, 1), bool)
     last[..., :2, 0] = True
     found = effective([first, depthwise, last], biases=False, groups=[1, 4, 1])
-    assert found == Effective(2 + 2 * 9 + 2, 2 + 2 * 9 + 2, (2, 2))
+    assert found == Effective(2 + 2 * 9 + 2, 2 + 2 * 9 + 2, (1, 2, 2))
 
 
 def test_wrong_masks_are_errors():

@@ -22,7 +22,7 @@ def test_effective_parameters_are_those_of_the_costs(seed):
     found = jax.jit(effective_of)(masks)
     expected = effective(masks, biases=True)
     assert int(found.parameters) == expected.parameters
-    assert int(found.dead) == sum(expected.dead)
+    assert int(found.dead) == sum(sizes[1:-1]) - sum(expected.neurons[1:])
 
 
 def test_no_chain_has_no_effective_parameters():

@@ -38,7 +38,9 @@ def test_a_round_of_rigl(tmp_path):
     assert last["effective_parameters"] == record["effective_parameters"]
     order = sorted(masks, key=natural)
     found = effective([masks[name] for name in order], biases=True)
-    assert last["dead_neurons"] == sum(found.dead)
+    hidden = sum(masks[name].shape[1] for name in order[:-1])
+    assert last["dead_neurons"] == hidden - sum(found.neurons[1:])
+    assert record["effective_neurons"] == list(found.neurons)
     for name, mask in masks.items():
         layer = last["layers"][name]
         fan_in = mask.sum(axis=0)
