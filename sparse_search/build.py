@@ -126,7 +126,14 @@ def dataset(spec: Data, data_dir: str) -> Dataset:
             "sparse_search.data.dataset.Dataset."
         )
     check(made)
-    return made
+    if not spec.divisor:
+        return made
+    if made.scale is None:
+        raise UserError(
+            f"config.data.divisor is {spec.divisor:g}, but {spec.name!r} has tokens, "
+            "which are not divided by anything."
+        )
+    return made._replace(scale=spec.divisor)
 
 
 def _check_options(

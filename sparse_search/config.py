@@ -50,6 +50,8 @@ class Data:
             validation.
         augment: what is done to the images of a training batch, in this order: crop,
             flip, cutout, mixup.
+        divisor: what numbers are divided by for the network, as in 255 for pixels from
+            0 to 1; 0 takes their root mean square, which initialisers assume.
         options: further arguments of the data set, by name, such as the context of a
             text or the file of a table.
     """
@@ -57,6 +59,7 @@ class Data:
     name: str = "digits"
     validation: int = _within(287, low=1)
     augment: tuple[str, ...] = ()
+    divisor: float = _within(0.0, low=0)
     options: dict[str, Any] = field(default_factory=dict)
 
 

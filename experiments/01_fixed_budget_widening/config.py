@@ -14,6 +14,7 @@ def get_config(arg: str = ""):
     config = defaults()
     config.data.name = "mnist"
     config.data.validation = 5000
+    config.data.divisor = 255.0  # pixels from 0 to 1
     config.batch_size = 100
     config.steps = 165_000  # 300 epochs of 55,000 examples
     config.model.depth = 1

@@ -1,7 +1,8 @@
 """LeNet-300-100 at 99 % and 89 % sparsity: what architecture does RigL leave of it?
 
-The set-up of Evci et al. 2020 (arXiv:1911.11134, Table 2, with the arguments of the code
-published with it) on MNIST; what is asked and found is in the README.md beside this file.
+The set-up of Evci et al. 2020 (arXiv:1911.11134, Table 2) on MNIST, with the arguments
+of the code published with it; what is asked and found is in the README.md beside this
+file.
 """
 
 from sparse_search.config import defaults
@@ -14,12 +15,12 @@ def get_config(arg: str = ""):
     config = defaults()
     config.data.name = "mnist"
     config.data.validation = 5000
+    config.data.divisor = 255.0  # pixels from 0 to 1
     config.batch_size = 100
     config.steps = 110_000  # 200 epochs of 55,000 examples
     config.model.name = "lenet_300_100"
     config.model.width = 300
     config.sparsity.method = "rigl"
-    config.sparsity.nnz = 2352 + 3270 + 1000
     config.sparsity.layer_nnz = {"Dense_0": 2352, "Dense_1": 3270, "Dense_2": 1000}
     config.sparsity.rewire_every = 100
     config.sparsity.rewire_until = 5 / 11  # 50,000 steps
@@ -33,6 +34,9 @@ def get_config(arg: str = ""):
     config.optimizer.step_factor = 1 / 3
 
     space = config.space
+    space.budgets = (2352 + 3270 + 1000,)
+    space.widths = (300,)
+    space.small_dense.depths = ()
     space.methods = ("static", "set", "rigl")
     space.seeds = (0, 1, 2, 3, 4)
 

@@ -34,8 +34,9 @@ class Dataset(NamedTuple):
         test_inputs: as `train_inputs`.
         test_labels: as `train_labels`.
         classes: the number of classes; of a text, its different tokens.
-        scale: what numbers are divided by, so that their mean square is 1; of images
-            `pixel_scale`, never 0. None for tokens.
+        scale: what numbers are divided by, so that their mean square is 1 unless
+            `config.data.divisor` says otherwise; of images `pixel_scale`, never 0. None
+            for tokens.
         validation: how many of the last training examples are an official validation
             part, of which some are held out; 0 where any may be.
     """

@@ -332,7 +332,7 @@ def _trial_record(
 
 
 def _effective(network: Network, masks: dict[str, Any]) -> Effective | None:
-    """What lies on a path from an input to an output; None where layers do not follow each other in a chain.
+    """What lies on a path from an input to an output; None where layers form no chain.
 
     What goes round a residual block reaches its output whatever the block's weights,
     and positions of a text reach each other: there, channels on no path say little.

@@ -1,6 +1,7 @@
 import math
 from fractions import Fraction
 
+import data_files
 import numpy as np
 import pytest
 from hypothesis import given
@@ -63,6 +64,19 @@ def test_a_data_set_of_the_users_own():
         build.dataset(Data("data.test_dataset:not_one"), "")
     with pytest.raises(UserError, match="Did you mean 'cifar10'"):
         build.dataset(Data("cifar1"), "")
+
+
+def test_a_divisor_takes_the_place_of_the_scale():
+    made = build.dataset(Data("digits", divisor=16.0), "")
+    assert made.scale == 16.0  # pixels from 0 to 1
+    assert build.dataset(Data("digits"), "").scale == pytest.approx(7.8, rel=0.1)
+
+
+def test_tokens_have_no_divisor(tmp_path):
+    file = data_files.text(tmp_path / "input.txt")
+    options = {"file": str(file), "context": 8}
+    with pytest.raises(UserError, match="'text' has tokens, which"):
+        build.dataset(Data("text", divisor=2.0, options=options), "")
 
 
 @pytest.mark.parametrize(
