@@ -53,5 +53,5 @@ def _table() -> np.ndarray:
             return np.loadtxt(file, np.uint8, delimiter=",")
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    return np.column_stack([digits.data, digits.target]).astype(np.uint8)
+    columns = [np.asarray(part) for part in load_digits(return_X_y=True)]
+    return np.column_stack(columns).astype(np.uint8)
