@@ -97,8 +97,9 @@ class SparseAlgorithm(NamedTuple):
         draws: whether equal gradients make a rewire draw from its key; not where growth
             follows from the topology.
         exchange: the `grow_prune.Exchange` that a rewire is, where it is nothing else
-            and masks begin at random: then it can be applied to weights stored alone
-            (`compressed`). None for all others.
+            and `random_start` begins: then it can be applied to weights stored alone
+            (`compressed`, which looks whether the functions are still those). None for
+            all others.
         begins: how `init` comes by its masks: "any", at random, so that any others of
             as many weights and of the pattern would do as well; "drawn", at random by
             rules of its own; "weights", by looking at the weights, or with all.
@@ -137,6 +138,15 @@ def random_masks(key: Key, params: Params, counts: Counts, pattern: Pattern) -> 
         counts,
         params,
     )
+
+
+def random_start(
+    key: Key, params: Params, counts: Counts, *, pattern: Pattern
+) -> tuple[Params, MaskState]:
+    """Random masks, and initial weights scaled to the fan-in that they leave."""
+    masks = random_masks(key, params, counts, pattern)
+    state = MaskState(masks, jnp.zeros((), jnp.int32))
+    return scale_to_fan_in(params, masks), state
 
 
 def scale_to_fan_in(params: Params, masks: Masks) -> Params:

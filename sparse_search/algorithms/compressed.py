@@ -10,6 +10,7 @@ masks that a seed gives are those of the masked form. What differs in the contra
 - `info.source` says where every weight was before.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -22,7 +23,10 @@ from sparse_search.algorithms.base import (
     Info,
     MaskState,
     SparseAlgorithm,
+    masked_grads,
     no_rewire,
+    random_start,
+    same_view,
 )
 from sparse_search.masks.patterns import UNSTRUCTURED
 from sparse_search.sparse import formats, layers, rewiring
@@ -45,7 +49,28 @@ def reason_against(algorithm: SparseAlgorithm) -> str | None:
         return "grows by a score of its own"
     if exchange.grow.new != "zero":
         return f"gives new weights a value ({exchange.grow.new})"
+    # What describes a built-in is kept by one that was made of it with other functions.
+    known = {"pattern": algorithm.pattern}
+    described = {
+        "init": _is(algorithm.init, random_start, known),
+        "view": algorithm.view is same_view,
+        "filter_grads": algorithm.filter_grads is masked_grads,
+        "rewire": algorithm.rewire is no_rewire
+        or _is(algorithm.rewire, grow_prune.rewire, exchange._asdict() | known),
+    }
+    for name, right in described.items():
+        if not right:
+            return f"has a function {name} of its own"
     return None
+
+
+def _is(made: Any, function: Callable[..., Any], arguments: dict[str, Any]) -> bool:
+    """Whether something is a function with these arguments filled in."""
+    if not isinstance(made, functools.partial) or made.func is not function:
+        return False
+    given = made.keywords
+    same = given.keys() == arguments.keys() and not made.args
+    return same and all(given[name] is value for name, value in arguments.items())
 
 
 class Beginning(NamedTuple):

@@ -9,20 +9,17 @@ Departure from both papers, here and in the algorithms that begin like this one:
 weights are scaled to the fan-in that the mask leaves (`base.scale_to_fan_in`).
 """
 
-import jax.numpy as jnp
+from functools import partial
 
 from sparse_search.algorithms import grow_prune, schedules
 from sparse_search.algorithms.base import (
-    MaskState,
     SparseAlgorithm,
     masked_grads,
     no_rewire,
-    random_masks,
+    random_start,
     same_view,
-    scale_to_fan_in,
 )
 from sparse_search.masks.patterns import UNSTRUCTURED, Pattern
-from sparse_search.types import Counts, Key, Params
 
 
 def static(pattern: Pattern = UNSTRUCTURED) -> SparseAlgorithm:
@@ -31,14 +28,8 @@ def static(pattern: Pattern = UNSTRUCTURED) -> SparseAlgorithm:
     Args:
         pattern: which masks are allowed.
     """
-
-    def init(key: Key, params: Params, counts: Counts) -> tuple[Params, MaskState]:
-        masks = random_masks(key, params, counts, pattern)
-        state = MaskState(masks, jnp.zeros((), jnp.int32))
-        return scale_to_fan_in(params, masks), state
-
     return SparseAlgorithm(
-        init,
+        partial(random_start, pattern=pattern),
         same_view,
         masked_grads,
         no_rewire,
