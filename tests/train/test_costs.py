@@ -45,7 +45,7 @@ def test_effective_parameters_of_chains(name, width, depth, shape):
     made = FAMILIES[name](width, depth, 5, shape)
     masks = {k.name: np.ones(k.shape, bool) for k in made.layers if k.sparse}
     everything = sum(layer.size for layer in made.layers) + made.others
-    assert run._effective(made, masks) == everything
+    assert run._effective(made, masks).parameters == everything
     # Without one neuron's inputs all that belongs to it is gone.
     first, second = made.layers[:2]
     masks[first.name][..., 0] = False
@@ -63,4 +63,4 @@ def test_effective_parameters_of_chains(name, width, depth, shape):
 def test_texts_are_no_chains(name, shape):
     made = FAMILIES[name](16, 1, 7, shape)
     masks = {k.name: np.ones(k.shape, bool) for k in made.layers if k.sparse}
-    assert run._effective(made, masks) is None
+    assert run._effective(made, masks).parameters is None
