@@ -49,7 +49,7 @@ def test_effective_parameters_of_chains(name, width, depth, shape):
     # Without one neuron's inputs all that belongs to it is gone.
     first, second = made.layers[:2]
     masks[first.name][..., 0] = False
-    less = everything - run._effective(made, masks)
+    less = everything - run._effective(made, masks).parameters
     incoming = first.size // first.shape[-1]
     if second.sparse:
         outgoing = second.size // second.shape[-2]
@@ -63,4 +63,4 @@ def test_effective_parameters_of_chains(name, width, depth, shape):
 def test_texts_are_no_chains(name, shape):
     made = FAMILIES[name](16, 1, 7, shape)
     masks = {k.name: np.ones(k.shape, bool) for k in made.layers if k.sparse}
-    assert run._effective(made, masks).parameters is None
+    assert run._effective(made, masks) is None
