@@ -125,15 +125,15 @@ def dataset(spec: Data, data_dir: str) -> Dataset:
             f"config.data.name {spec.name!r} made a {type(made).__name__}, not a "
             "sparse_search.data.dataset.Dataset."
         )
+    if spec.divisor:
+        if made.scale is None:
+            raise UserError(
+                f"config.data.divisor is {spec.divisor:g}, but {spec.name!r} has "
+                "tokens, which are not divided by anything."
+            )
+        made = made._replace(scale=spec.divisor)
     check(made)
-    if not spec.divisor:
-        return made
-    if made.scale is None:
-        raise UserError(
-            f"config.data.divisor is {spec.divisor:g}, but {spec.name!r} has tokens, "
-            "which are not divided by anything."
-        )
-    return made._replace(scale=spec.divisor)
+    return made
 
 
 def _check_options(

@@ -8,13 +8,12 @@ import os
 import shutil
 import sys
 import tempfile
+from unittest import mock
 
 import pytest
+from commands import QUICK, as_for_users
 
 _FOLDER = "JAX_COMPILATION_CACHE_DIR"
-# The older of XLA's two code generators, with little done about the code: the many
-# small programs here run for moments, and compile in less than half of the time.
-_QUICK = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
 
 
 def pytest_configure(config):
@@ -28,8 +27,8 @@ def pytest_configure(config):
     # were tried with this version.
     flags = os.environ.get("XLA_FLAGS", "")
     known = importlib.metadata.version("jaxlib").startswith("0.10.")
-    if known and _QUICK not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {_QUICK}"
+    if known and QUICK not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {QUICK}"
 
 
 def pytest_unconfigure(config):
@@ -53,7 +52,5 @@ def free_programs():
 @pytest.fixture(scope="module")
 def compiled_as_for_users():
     """Let the commands that a module's tests start compile as they do elsewhere."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    os.environ["XLA_FLAGS"] = flags.replace(_QUICK, "")
-    yield
-    os.environ["XLA_FLAGS"] = flags
+    with mock.patch.dict(os.environ, as_for_users()):
+        yield

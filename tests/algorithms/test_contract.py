@@ -21,9 +21,7 @@ from sparse_search.testing.programs import scope_outside_cond
 from sparse_search.testing.subject import Subject
 from sparse_search.train import optimizer
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:`optimistic_adam`:DeprecationWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:`optimistic_adam`:DeprecationWarning")
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from commands import CONFIGS, killed_in_round, lines, ok, without_times
+from commands import CONFIGS, as_for_users, killed_in_round, lines, ok, without_times
 
 from sparse_search.config import freeze
 from sparse_search.errors import UserError
@@ -92,7 +92,7 @@ def test_killed_on_eight_devices_it_ends_with_the_same_bits(whole, tmp_path):
 
 def test_the_lanes_of_eight_devices_are_those_of_one_to_the_bit(tmp_path):
     eight, one = tmp_path / "eight", tmp_path / "one"
-    as_for_users = {"XLA_FLAGS": ""}  # the bits depend on how they are compiled
+    as_users = as_for_users()  # the bits depend on how they are compiled
     ok(
         "search",
         f"{DIGITS}:smoke",
@@ -104,7 +104,7 @@ def test_the_lanes_of_eight_devices_are_those_of_one_to_the_bit(tmp_path):
         "--config.lanes=16",
         f"--workdir={eight}",
         **EIGHT,
-        **as_for_users,
+        **as_users,
     )
     assert len(networks(eight)) == 9
     # One device of two lanes; a lane does not depend on its neighbour.
@@ -116,7 +116,7 @@ def test_the_lanes_of_eight_devices_are_those_of_one_to_the_bit(tmp_path):
         "--config.seed=8",
         "--config.lanes=2",
         f"--workdir={one}",
-        **as_for_users,
+        **as_users,
     )
     alone = bits(one)
     assert alone and alone.items() <= bits(eight).items()
