@@ -62,6 +62,7 @@ class Rounds:
         compressed: bool,
         rate: float,
         gradients: int,
+        precision: str = "float32",
     ):
         """Prepares the program.
 
@@ -73,6 +74,7 @@ class Rounds:
             compressed: whether the sparse layers store their weights alone.
             rate: the learning rate of SGD with momentum 0.9.
             gradients: of a round.
+            precision: what layers compute with.
         """
         rooms = tuple(
             (name, formats.room(counts[name], a * b))
@@ -90,6 +92,7 @@ class Rounds:
                 round_steps=gradients,
                 scale=255.0,
                 rooms=rooms if compressed else (),
+                precision=precision,
             )
         )
         params = train.shapes(data)

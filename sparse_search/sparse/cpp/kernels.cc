@@ -26,37 +26,75 @@ static INLINE void store(A* p, V v, bool last, int n) {
 
 #define ROWS(r) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
 #define EACH(z) _Pragma("GCC unroll 8") for (int z = 0; z < N; z++)
+#define PAIRS(z) _Pragma("GCC unroll 8") for (int z = 0; z < N; z += 2)
 
+// The columns of a block in any order, the same for all rows of a kind: of bfloat16, two
+// vectors are the even and the odd ones.
+template <class V, class A, int N, bool kTail>
+constexpr bool kPaired = sizeof(A) < sizeof(typename V::T) && N % 2 == 0 && !kTail;
+
+template <class V, class A, int N, bool kTail, class F>
+static INLINE void read(const A* p, int n, F use) {
+  if constexpr (kPaired<V, A, N, kTail>) {
+    PAIRS(z) {
+      V even, odd;
+      V::load_pair(p + z * V::lanes, even, odd);
+      use(z, even);
+      use(z + 1, odd);
+    }
+  } else {
+    EACH(z) use(z, load<V, A, kTail>(p + z * V::lanes, z == N - 1, n));
+  }
+}
+
+template <class V, class A, int N, bool kTail>
+static INLINE void read_to(V* a, const A* p, int n) {
+  read<V, A, N, kTail>(p, n, [a](int z, V v) ALWAYS { a[z] = v; });
+}
+
+template <class V, class A, int N, bool kTail>
+static INLINE void write(A* p, const V* a, int n) {
+  if constexpr (kPaired<V, A, N, kTail>) {
+    PAIRS(z) V::store_pair(p + z * V::lanes, a[z], a[z + 1]);
+  } else {
+    EACH(z) store<V, A, kTail>(p + z * V::lanes, a[z], z == N - 1, n);
+  }
+}
+
+// Sums that go on in the next tile are kept in `sums_left`, [rows, N vectors], where
+// activations have fewer bits than they are summed in. What a convolution reads is in cache
+// without tiles; its sums stay in registers.
 template <class V, class A, class I, class P, int N, bool kTail, bool kWindow>
 static void forward_rows(const Layer& l, const A* x, const typename V::T* bias, A* y, bool relu,
-                         int32_t tile, int32_t begin, int32_t end, int64_t first, int n) {
+                         int32_t tile, int32_t begin, int32_t end, int64_t first, int n,
+                         typename V::T* sums_left) {
   const I* ins = static_cast<const I*>(l.ins);
   const P* perm = static_cast<const P*>(l.perm);
   const auto* values = static_cast<const typename V::T*>(l.values);
-  // What is kept in fewer bits than it is summed in stays in registers over all tiles, and
-  // what a convolution reads is in cache without them.
-  constexpr bool kRowFirst = kWindow || sizeof(A) < sizeof(typename V::T);
-  const int outer = kRowFirst ? 1 : l.tiles_in;
-  for (int t = 0; t < outer; t++) {
+  constexpr bool kShort = sizeof(A) < sizeof(typename V::T);
+  for (int t = kWindow ? l.tiles_in - 1 : 0; t < l.tiles_in; t++) {
+    const bool final = t == l.tiles_in - 1;
     for (int32_t i = begin; i < end; i++) {
       A* yi = y + (static_cast<int64_t>(tile) * l.tile_out + i) *
                       (kWindow ? l.window->y_row : l.batch) + first;
       if (kWindow) yi += l.window->margin;
+      auto* left = sums_left + static_cast<int64_t>(i - begin) * N * V::lanes;
       V a[N];
       bool begun = false;
-      for (int s = kRowFirst ? 0 : t; s < (kRowFirst ? l.tiles_in : t + 1); s++) {
+      for (int s = kWindow ? 0 : t; s <= t; s++) {
         const int64_t at = static_cast<int64_t>(s) * l.tiles_out + tile;
         const int32_t* ptr = l.out_ptr + at * (l.tile_out + 1);
-        const bool final = s == l.tiles_in - 1;
         int32_t k = ptr[i], stop = ptr[i + 1];
-        if (s && k == stop && !(final && relu) && !kRowFirst) continue;
+        if (s && k == stop && !(final && (relu || kShort)) && !kWindow) continue;
         if (!begun) {
           begun = true;
-          if (s) {
-            EACH(z) a[z] = load<V, A, kTail>(yi + z * V::lanes, z == N - 1, n);
-          } else {
+          if (!s) {
             const V b = V::all(bias[tile * l.tile_out + i]);
             EACH(z) a[z] = b;
+          } else if (kShort) {
+            EACH(z) a[z] = V::load(left + z * V::lanes);
+          } else {
+            read_to<V, A, N, kTail>(a, yi, n);
           }
         }
         const A* x0 = x + static_cast<int64_t>(s) * l.tile_in * l.batch + first;
@@ -65,14 +103,18 @@ static void forward_rows(const Layer& l, const A* x, const typename V::T* bias, 
           const V w = V::all(v[perm[k]]);
           const A* xj = kWindow ? x + l.window->start[s * l.tile_in + ins[k]] + first
                                 : x0 + static_cast<int64_t>(ins[k]) * l.batch;
-          EACH(z) a[z] = V::fma(w, load<V, A, kTail>(xj + z * V::lanes, z == N - 1, n), a[z]);
-        }
-        if (final && relu) {
-          EACH(z) a[z] = V::relu(a[z]);
+          read<V, A, N, kTail>(
+              xj, n, [&](int z, V v) ALWAYS { a[z] = V::fma(w, v, a[z]); });
         }
       }
-      if (begun) {
-        EACH(z) store<V, A, kTail>(yi + z * V::lanes, a[z], z == N - 1, n);
+      if (!begun) continue;
+      if (final && relu) {
+        EACH(z) a[z] = V::relu(a[z]);
+      }
+      if (kShort && !final) {
+        EACH(z) a[z].store(left + z * V::lanes);
+      } else {
+        write<V, A, N, kTail>(yi, a, n);
       }
     }
   }
@@ -89,15 +131,14 @@ static INLINE void weights_of(const I* outs, const typename V::T* values, int32_
       const V w = V::all(values[k + q]);
       const A* gi = g + static_cast<int64_t>(outs[k + q]) * row;
       V s0 = V::zero(), s1 = V::zero();
-      EACH(z) {
-        const V gz = load<V, A, kTail>(gi + z * V::lanes, z == N - 1, n);
+      read<V, A, N, kTail>(gi, n, [&](int z, V gz) ALWAYS {
         if (kDx) a[z] = V::fma(w, gz, a[z]);
         if (z & 1) {
           s1 = V::fma(xj[z], gz, s1);
         } else {
           s0 = V::fma(xj[z], gz, s0);
         }
-      }
+      });
       sum[q] = V::add(s0, s1);
     }
     sums(sum, dw + k, m, add);
@@ -108,51 +149,46 @@ static INLINE void weights_of(const I* outs, const typename V::T* values, int32_
 template <class V, class A, class I, int N, bool kTail, bool kDx>
 static void backward_rows(const Layer& l, const A* x, const A* g, A* dx, typename V::T* dw,
                           typename V::T* row_sums, int32_t tile, int32_t begin, int32_t end,
-                          int64_t first, int n, bool add) {
+                          int64_t first, int n, bool add, typename V::T* sums_left) {
   using T = typename V::T;
   const I* outs = static_cast<const I*>(l.outs);
   const T* values = static_cast<const T*>(l.values);
-  constexpr bool kRowFirst = sizeof(A) < sizeof(T);
-  const int outer = kRowFirst ? 1 : l.tiles_out;
+  constexpr bool kShort = kDx && sizeof(A) < sizeof(T);
   V sum[16];
   for (V& one : sum) one = V::zero();
-  for (int t = 0; t < outer; t++) {
+  for (int t = 0; t < l.tiles_out; t++) {
+    const bool final = t == l.tiles_out - 1, gate = kDx && row_sums && final;
+    const int32_t* ptr =
+        l.in_ptr + (static_cast<int64_t>(tile) * l.tiles_out + t) * (l.tile_in + 1);
+    const A* g0 = g + static_cast<int64_t>(t) * l.tile_out * l.batch + first;
     for (int32_t j = begin; j < end; j++) {
+      if (ptr[j] == ptr[j + 1] && (t || !kDx) && !gate && !(kShort && final)) continue;
       const int64_t row = (static_cast<int64_t>(tile) * l.tile_in + j) * l.batch + first;
+      T* left = sums_left + static_cast<int64_t>(j - begin) * N * V::lanes;
       V a[N], xj[N];
-      bool begun = false;
-      for (int s = kRowFirst ? 0 : t; s < (kRowFirst ? l.tiles_out : t + 1); s++) {
-        const int32_t* ptr =
-            l.in_ptr + (static_cast<int64_t>(tile) * l.tiles_out + s) * (l.tile_in + 1);
-        int32_t k = ptr[j], stop = ptr[j + 1];
-        const bool gate = kDx && row_sums && s == l.tiles_out - 1;
-        if (k == stop && (s || !kDx) && !gate && !kRowFirst) continue;
-        if (!begun) {
-          begun = true;
-          EACH(z) xj[z] = load<V, A, kTail>(x + row + z * V::lanes, z == N - 1, n);
-          if (kDx) {
-            if (s) {
-              EACH(z) a[z] = load<V, A, kTail>(dx + row + z * V::lanes, z == N - 1, n);
-            } else {
-              EACH(z) a[z] = V::zero();
-            }
-          }
-        }
-        const A* g0 = g + static_cast<int64_t>(s) * l.tile_out * l.batch + first;
-        weights_of<V, A, I, N, kTail, kDx>(outs, values, k, stop, g0, l.batch, xj, a, sum, dw, n,
-                                           add);
-        if (gate) {
-          V total = V::zero();
-          EACH(z) {
-            a[z] = V::where_positive(xj[z], a[z]);
-            total = V::add(total, a[z]);
-          }
-          T* to = row_sums + static_cast<int64_t>(tile) * l.tile_in + j;
-          *to = add ? *to + total.sum() : total.sum();
-        }
+      read_to<V, A, N, kTail>(xj, x + row, n);
+      if (kDx && !t) {
+        EACH(z) a[z] = V::zero();
+      } else if (kShort) {
+        EACH(z) a[z] = V::load(left + z * V::lanes);
+      } else if (kDx) {
+        read_to<V, A, N, kTail>(a, dx + row, n);
       }
-      if (begun && kDx) {
-        EACH(z) store<V, A, kTail>(dx + row + z * V::lanes, a[z], z == N - 1, n);
+      weights_of<V, A, I, N, kTail, kDx>(outs, values, ptr[j], ptr[j + 1], g0, l.batch, xj, a,
+                                         sum, dw, n, add);
+      if (gate) {
+        V total = V::zero();
+        EACH(z) {
+          a[z] = V::where_positive(xj[z], a[z]);
+          total = V::add(total, a[z]);
+        }
+        T* to = row_sums + static_cast<int64_t>(tile) * l.tile_in + j;
+        *to = add ? *to + total.sum() : total.sum();
+      }
+      if (kShort && !final) {
+        EACH(z) a[z].store(left + z * V::lanes);
+      } else if (kDx) {
+        write<V, A, N, kTail>(dx + row, a, n);
       }
     }
   }
@@ -172,7 +208,7 @@ static void window_rows(const Layer& l, const A* x, const A* g, A* dx, typename 
   for (int32_t row = 0; row < window.rows; row++) {
     const int64_t at = row * window.x_row + first;
     V a[N], xj[N];
-    EACH(z) xj[z] = V::load(x + at + z * V::lanes);
+    read_to<V, A, N, false>(xj, x + at, 0);
     EACH(z) a[z] = V::zero();
     for (int32_t p = 0; p < window.places; p++) {
       const int32_t channel = row - window.base[p];
@@ -184,7 +220,7 @@ static void window_rows(const Layer& l, const A* x, const A* g, A* dx, typename 
         weights_of<V, A, I, N, false, kDx>(outs, values, ptr[0], ptr[1], g0, window.y_row, xj, a,
                                            sum, dw, 0, add);
     }
-    if (kDx) EACH(z) a[z].store(dx + at + z * V::lanes);
+    if (kDx) write<V, A, N, false>(dx + at, a, 0);
   }
 }
 
@@ -210,21 +246,22 @@ struct Typed {
   template <int N, bool kTail>
   struct Forward {
     static void run(const Layer* l, const A* x, const T* bias, A* y, bool relu, int32_t tile,
-                    int32_t begin, int32_t end, int64_t first, int n) {
+                    int32_t begin, int32_t end, int64_t first, T* sums_left, int n) {
       forward_rows<V, A, I, P, N, kTail, false>(*l, x, bias, y, relu, tile, begin, end, first,
-                                                n);
+                                                n, sums_left);
     }
   };
   template <int N, bool kTail>
   struct Backward {
     static void run(const Layer* l, const A* x, const A* g, A* dx, T* dw, int32_t tile,
-                    int32_t begin, int32_t end, int64_t first, bool add, T* row_sums, int n) {
+                    int32_t begin, int32_t end, int64_t first, bool add, T* row_sums,
+                    T* sums_left, int n) {
       if (dx) {
         backward_rows<V, A, I, N, kTail, true>(*l, x, g, dx, dw, row_sums, tile, begin, end,
-                                               first, n, add);
+                                               first, n, add, sums_left);
       } else {
         backward_rows<V, A, I, N, kTail, false>(*l, x, g, dx, dw, row_sums, tile, begin, end,
-                                                first, n, add);
+                                                first, n, add, sums_left);
       }
     }
   };
@@ -232,22 +269,23 @@ struct Typed {
 
 template <class V, class A, class I, class P>
 static void forward_typed(const Layer& l, const void* x, const void* bias, void* y, bool relu,
-                          int32_t tile, int32_t begin, int32_t end, Columns c) {
+                          int32_t tile, int32_t begin, int32_t end, Columns c,
+                          void* sums_left) {
   using T = typename V::T;
   by_columns<kMaxVectors, Typed<V, A, I, P>::template Forward>(
       c.count, V::lanes, &l, static_cast<const A*>(x), static_cast<const T*>(bias),
-      static_cast<A*>(y), relu, tile, begin, end, c.first);
+      static_cast<A*>(y), relu, tile, begin, end, c.first, static_cast<T*>(sums_left));
 }
 
 template <class V, class A, class I, class P>
 static void backward_typed(const Layer& l, const void* x, const void* g, void* dx, void* dw,
                            void* row_sums, int32_t tile, int32_t begin, int32_t end, Columns c,
-                           bool add) {
+                           bool add, void* sums_left) {
   using T = typename V::T;
   by_columns<kMaxVectors, Typed<V, A, I, P>::template Backward>(
       c.count, V::lanes, &l, static_cast<const A*>(x), static_cast<const A*>(g),
       static_cast<A*>(dx), static_cast<T*>(dw), tile, begin, end, c.first, add,
-      static_cast<T*>(row_sums));
+      static_cast<T*>(row_sums), static_cast<T*>(sums_left));
 }
 
 // Rows of images are filled up with zeros to whole blocks of columns.
@@ -256,7 +294,8 @@ static void window_forward_typed(const Layer& l, const void* x, const void* bias
                                  int32_t tile, int64_t first) {
   forward_rows<V, A, I, P, kMaxVectors, false, true>(
       l, static_cast<const A*>(x), static_cast<const typename V::T*>(bias), static_cast<A*>(y),
-      false, tile, 0, l.tile_out < l.out - tile * l.tile_out ? l.tile_out : l.out - tile * l.tile_out, first, 0);
+      false, tile, 0, l.tile_out < l.out - tile * l.tile_out ? l.tile_out : l.out - tile * l.tile_out, first, 0,
+      nullptr);
 }
 
 template <class V, class A, class I, class P>
@@ -385,22 +424,23 @@ static int32_t columns(Kind kind) {
   }
 
 static void forward(Kind kind, const Layer& l, const void* x, const void* bias, void* y,
-                    bool relu, int32_t tile, int32_t begin, int32_t end, Columns c) {
+                    bool relu, int32_t tile, int32_t begin, int32_t end, Columns c,
+                    void* sums_left) {
 #define CALL(V, A, T)                                                                   \
   const auto f = l.narrow ? forward_typed<V, A, uint8_t, uint16_t>                      \
                           : forward_typed<V, A, uint16_t, int32_t>;                     \
-  f(l, x, bias, y, relu, tile, begin, end, c);
+  f(l, x, bias, y, relu, tile, begin, end, c, sums_left);
   BY_KIND(CALL)
 #undef CALL
 }
 
 static void backward(Kind kind, const Layer& l, const void* x, const void* g, void* dx, void* dw,
                      void* row_sums, int32_t tile, int32_t begin, int32_t end, Columns c,
-                     bool add) {
+                     bool add, void* sums_left) {
 #define CALL(V, A, T)                                                                   \
   const auto f = l.narrow ? backward_typed<V, A, uint8_t, uint16_t>                     \
                           : backward_typed<V, A, uint16_t, int32_t>;                    \
-  f(l, x, g, dx, dw, row_sums, tile, begin, end, c, add);
+  f(l, x, g, dx, dw, row_sums, tile, begin, end, c, add, sums_left);
   BY_KIND(CALL)
 #undef CALL
 }

@@ -49,16 +49,18 @@ struct Kernels {
   // y[c, r] = x[r, c] for some columns of x.
   void (*transpose)(Kind, const void* x, int64_t rows, int64_t columns, int32_t begin,
                     int32_t end, void* y);
-  // y[rows of a tile row of outputs, columns] = relu?(Wᵀ x + b)
+  // y[rows of a tile row of outputs, columns] = relu?(Wᵀ x + b); of bfloat16 with room for
+  // the sums of these rows, [end − begin, columns()], from tile to tile.
   void (*forward)(Kind, const Layer&, const void* x, const void* bias, void* y, bool relu,
-                  int32_t tile, int32_t begin, int32_t end, Columns);
+                  int32_t tile, int32_t begin, int32_t end, Columns, void* sums_left);
   // g = dy where y is positive (all of it without a y), db = its sums over the batch.
   void (*gate)(Kind, const void* dy, const void* y, void* g, void* db, int64_t batch,
                int32_t begin, int32_t end);
   // dx = W g, if wanted, and dw = x gᵀ on the stored weights, for some rows of inputs.
   // With `sums`, dx is zero where x is not positive, and its sums over the batch go there.
   void (*backward)(Kind, const Layer&, const void* x, const void* g, void* dx, void* dw,
-                   void* sums, int32_t tile, int32_t begin, int32_t end, Columns, bool add);
+                   void* sums, int32_t tile, int32_t begin, int32_t end, Columns, bool add,
+                   void* sums_left);
   // The same for a convolution, of one block of columns, which is whole.
   void (*window_forward)(Kind, const Layer&, const void* x, const void* bias, void* y,
                          int32_t tile, int64_t first);

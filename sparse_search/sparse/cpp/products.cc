@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 
 #include "handlers.h"
 #include "parallel.h"
@@ -81,6 +82,12 @@ Rows rows_of(int64_t unit, int64_t parts, int32_t size, int32_t tile) {
           static_cast<int32_t>(rows * (part + 1) / parts)};
 }
 
+// Room for the sums of some rows in float32, which bfloat16 needs where tiles follow.
+std::unique_ptr<float[]> room_of(Kind kind, int64_t rows, int32_t tiles) {
+  if (kind != kBF16 || tiles == 1) return nullptr;
+  return std::unique_ptr<float[]>(new float[rows * kernels().columns(kind)]);
+}
+
 Columns columns_of(int64_t block, int32_t most, int64_t batch) {
   const int64_t first = block * most;
   return {first, static_cast<int32_t>(std::min<int64_t>(most, batch - first))};
@@ -107,8 +114,9 @@ ffi::Error Forward(ffi::ThreadPool pool, Any out_ptr, Any ins, Any perm, Any val
   const int64_t units = l.tiles_out * parts;
   parallel_for(pool, units * blocks, [&](int64_t u) {
     const Rows r = rows_of(u % units, parts, l.out, l.tile_out);
+    const auto room = room_of(*kind, r.end - r.begin, l.tiles_in);
     kernels().forward(*kind, l, x.untyped_data(), bias.untyped_data(), y->untyped_data(), relu,
-                      r.tile, r.begin, r.end, columns_of(u / units, most, l.batch));
+                      r.tile, r.begin, r.end, columns_of(u / units, most, l.batch), room.get());
   });
   return ffi::Error::Success();
 }
@@ -170,12 +178,13 @@ ffi::Error Backward(ffi::ThreadPool pool, Any in_ptr, Any outs, Any values, Any 
       char* own = static_cast<char*>(several->untyped_data()) + u * segments.room * weight;
       const int64_t begin = blocks * u / segments.number;
       const int64_t end = blocks * (u + 1) / segments.number;
+      const auto room = room_of(*kind, std::min(l.in, l.tile_in), l.tiles_out);
       for (int64_t block = begin; block < end; block++)
         for (int32_t tile = 0; tile < l.tiles_in; tile++)
           kernels().backward(*kind, l, x.untyped_data(), g.untyped_data(),
                              need_dx ? dx->untyped_data() : nullptr, own, nullptr, tile, 0,
                              std::min(l.tile_in, l.in - tile * l.tile_in),
-                             columns_of(block, most, l.batch), block > begin);
+                             columns_of(block, most, l.batch), block > begin, room.get());
     });
     add_parts(pool, segments, several->untyped_data(), nnz, dw->untyped_data());
     return ffi::Error::Success();
@@ -183,11 +192,12 @@ ffi::Error Backward(ffi::ThreadPool pool, Any in_ptr, Any outs, Any values, Any 
   const int64_t parts = parts_of(l.tiles_in, std::min(l.in, l.tile_in));
   parallel_for(pool, l.tiles_in * parts, [&](int64_t u) {
     const Rows r = rows_of(u, parts, l.in, l.tile_in);
+    const auto room = room_of(*kind, r.end - r.begin, l.tiles_out);
     for (int64_t block = 0; block < blocks; block++)
       kernels().backward(*kind, l, x.untyped_data(), g.untyped_data(),
                          need_dx ? dx->untyped_data() : nullptr, dw->untyped_data(),
                          gated ? sums->untyped_data() : nullptr, r.tile, r.begin, r.end,
-                         columns_of(block, most, l.batch), block > 0);
+                         columns_of(block, most, l.batch), block > 0, room.get());
   });
   return ffi::Error::Success();
 }

@@ -21,6 +21,7 @@
 #endif
 
 #define INLINE inline __attribute__((always_inline))
+#define ALWAYS __attribute__((always_inline))
 
 namespace sparse_search::ISA {
 
@@ -82,18 +83,31 @@ struct F32 {
     std::memcpy(raw, p, 2 * n);
     return load(reinterpret_cast<const bf16*>(raw));
   }
+  // The numbers at even and at odd places of memory: what is shorter than a lane is widened
+  // without a shuffle.
+  static INLINE void load_pair(const bf16* p, F32& even, F32& odd) {
+    const __m512i raw = _mm512_loadu_si512(p);
+    even = {_mm512_castsi512_ps(_mm512_slli_epi32(raw, 16))};
+    odd = {_mm512_castsi512_ps(_mm512_and_si512(raw, _mm512_set1_epi32(0xffff0000)))};
+  }
+  static INLINE void store_pair(bf16* p, F32 even, F32 odd) {
+    const __m512i low = _mm512_srli_epi32(even.rounded(), 16);
+    _mm512_storeu_si512(p, _mm512_mask_mov_epi16(low, 0xaaaaaaaa, odd.rounded()));
+  }
   INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
   INLINE void store(float* p, int n) const {
     _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
   }
-  INLINE void store(bf16* p) const {  // to the nearest, ties to even; NaN stays NaN
+  INLINE __m512i rounded() const {  // to the nearest, ties to even; NaN stays NaN
     __m512i x = _mm512_castps_si512(v);
     __m512i odd = _mm512_and_si512(_mm512_srli_epi32(x, 16), _mm512_set1_epi32(1));
     __m512i up = _mm512_add_epi32(x, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
     __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
-    up = _mm512_mask_or_epi32(up, nan, x, _mm512_set1_epi32(1 << 22));
+    return _mm512_mask_or_epi32(up, nan, x, _mm512_set1_epi32(1 << 22));
+  }
+  INLINE void store(bf16* p) const {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
-                        _mm512_cvtepi32_epi16(_mm512_srli_epi32(up, 16)));
+                        _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded(), 16)));
   }
   INLINE void store(bf16* p, int n) const {
     bf16 all[16];
@@ -218,6 +232,22 @@ struct Vector {
     Vector out = zero();
     for (int i = 0; i < n; i++) out.v[i] = widen(p[i]);
     return out;
+  }
+  // The numbers at even and at odd places of memory.
+  typedef uint32_t Bits __attribute__((vector_size(kBytes)));
+  static INLINE void load_pair(const bf16* p, Vector& even, Vector& odd) {
+    Bits raw;
+    std::memcpy(&raw, p, kBytes);
+    even.v = (V)(raw << 16);
+    odd.v = (V)(raw & 0xffff0000);
+  }
+  static INLINE void store_pair(bf16* p, Vector even, Vector odd) {
+    const Bits both = even.rounded() >> 16 | (odd.rounded() & 0xffff0000);
+    std::memcpy(p, &both, kBytes);
+  }
+  INLINE Bits rounded() const {  // to the nearest, ties to even; NaN stays NaN
+    const Bits x = (Bits)v;
+    return (x & 0x7fffffff) > 0x7f800000 ? x | (1u << 22) : x + 0x7fff + (x >> 16 & 1);
   }
   template <class A>
   INLINE void store(A* p) const {
