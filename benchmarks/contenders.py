@@ -44,9 +44,8 @@ def kernels(sizes: Sequence[int]) -> dict[str, tuple[int, int]]:
 
 def uniform(sizes: Sequence[int], sparsity: float) -> dict[str, int]:
     """Non-zeros of an MLP whose layers are equally sparse, but for a dense last one."""
-    *others, last = kernels(sizes).items()
-    counts = {name: round((1 - sparsity) * a * b) for name, (a, b) in others}
-    return {**counts, last[0]: last[1][0] * last[1][1]}
+    *others, _ = kernels(sizes).items()
+    return {name: round((1 - sparsity) * a * b) for name, (a, b) in others}
 
 
 class Rounds:

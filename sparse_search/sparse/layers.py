@@ -14,13 +14,14 @@ import jax
 import jax.numpy as jnp
 
 from sparse_search import trees
-from sparse_search.sparse import initializers
+from sparse_search.sparse import formats, initializers, native
 from sparse_search.sparse.formats import Tiled
 from sparse_search.sparse.products import Layer, Taps, chain, features_first, zero_taps
 from sparse_search.sparse.windows import Window, convolution
 from sparse_search.types import Array, Float
 
 _MANY = 1024  # rows of a batch
+_FEW = 16  # neurons
 
 TOPOLOGY, TAPS = "topology", "taps"
 
@@ -57,15 +58,36 @@ class Dense(nn.Dense):
             wait: return `Pending` where that makes one operation of this layer and the
                 next: for outputs that go to another `Dense` and nowhere else.
         """
-        if not self.has_variable(TOPOLOGY, "kernel"):
+        if self.has_variable(TOPOLOGY, "kernel"):
+            layer = _stored(self)
+        elif isinstance(inputs, Pending) and self._has_few():
+            layer = self._whole(inputs.layers[-1])
+        else:
             y = super().__call__(_resolved(inputs))
             return nn.relu(y) if self.relu else y
         if not isinstance(inputs, Pending):
             x = _activations(self, inputs).reshape(-1, inputs.shape[-1])
             inputs = Pending(x, (), inputs.shape[:-1])
-        layer = _stored(self)
         inputs = inputs._replace(layers=(*inputs.layers, layer))
         return inputs if wait and self.relu else _resolved(inputs, relu=self.relu)
+
+
+    def _has_few(self) -> bool:
+        """Whether all weights of few neurons are faster in the kernel that is used."""
+        own = self.dot_general, self.dot_general_cls, self.dtype
+        return self.features <= _FEW and not any(own) and native.usable()
+
+    def _whole(self, before: Layer) -> Layer:
+        """A dense layer after a compressed one: a topology of all weights."""
+        kind = before.values.dtype
+        shape = before.topology.shape[1], self.features
+        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+        bias = jnp.zeros(self.features, kind)
+        if self.use_bias:
+            bias = self.param("bias", self.bias_init, shape[1:], self.param_dtype)
+        with jax.ensure_compile_time_eval():
+            topology = formats.full(shape)
+        return Layer(topology, kernel.astype(kind).reshape(-1), bias.astype(kind))
 
 
 class Conv(nn.Conv):

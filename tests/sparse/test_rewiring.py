@@ -88,6 +88,22 @@ def test_an_exchange_is_that_of_the_dense_layer(shape, count, capacity, growth):
             check_rewired(topology, ours, count)
 
 
+@pytest.mark.parametrize("regular", [0.0, 9.0])
+def test_a_sample_of_scores_that_is_unlike_them_decides_nothing(regular):
+    # The threshold of many scores is looked for around that of every eighth.
+    shape, count, capacity = CASES[3]
+    rng = np.random.default_rng(1)
+    with jax.enable_x64(True):
+        topology = rewiring.random_topology(jax.random.key(3), shape, count, capacity)
+        keep = np.where(topology.stored, 1 + rng.random(capacity), 0)
+        keep[:count:8] = regular
+        factors = rewiring.Factors(jnp.ones((513, 1)), jnp.ones((300, 1)))
+        for kept in (1, 2000, 20_000, count - 1):
+            args = (jax.random.key(4), topology, jnp.asarray(keep), kept, count)
+            ours, dense = (run(*args, factors, 0) for run in programs("random"))
+            assert_equal(ours, dense)
+
+
 def check_rewired(old, new, count):
     """What `source` and the numbers say is so."""
     assert int(new.topology.nnz) == count

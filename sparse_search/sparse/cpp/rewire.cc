@@ -48,10 +48,10 @@ typename Unsigned<T>::type sortable(T x) {
   constexpr U sign = U{1} << (8 * sizeof(U) - 1);
   U raw;
   std::memcpy(&raw, &x, sizeof(U));
-  if ((raw & ~sign) > (sizeof(U) == 4 ? U{0x7f800000u} : static_cast<U>(0x7ff0000000000000ull)))
-    return 0;
-  if (raw == sign) raw = 0;
-  return raw < sign ? raw | sign : ~raw;
+  const U infinite = sizeof(U) == 4 ? U{0x7f800000u} : static_cast<U>(0x7ff0000000000000ull);
+  const U magnitude = raw & ~sign;
+  const U flipped = -static_cast<U>(raw > sign);  // all bits of a negative one
+  return magnitude > infinite ? 0 : sign + (magnitude ^ flipped);  // without branches
 }
 
 // The topology that is rewired, with its entries by place.
@@ -104,6 +104,27 @@ struct Topology {
   }
 };
 
+// Between which words a threshold is: both are possible.
+template <class U>
+struct Bounds {
+  U lower = 0, upper = std::numeric_limits<U>::max();
+};
+
+// Where the k-th largest of n words very likely lies, by a sample.
+template <class U, class Word>
+Bounds<U> bounds(const Word& word, int64_t n, int64_t k) {
+  const int64_t number = std::min(n / 8, kSampled / 4);
+  std::vector<U> sample(number);
+  for (int64_t i = 0; i < number; i++) sample[i] = word(i * n / number);
+  std::sort(sample.begin(), sample.end(), std::greater<U>());
+  const double share = static_cast<double>(k) / n;
+  const int64_t at = share * number, margin = 4 + 4 * std::sqrt(number * share * (1 - share));
+  Bounds<U> out;
+  if (at + margin < number) out.lower = sample[at + margin];
+  if (at >= margin) out.upper = sample[at - margin];
+  return out;
+}
+
 // Marks the k largest of n scores; equal ones by the smallest rank of their position.
 template <class T, class At>
 void mark_largest(ffi::ThreadPool& pool, const T* scores, int64_t n, int64_t k,
@@ -116,50 +137,60 @@ void mark_largest(ffi::ThreadPool& pool, const T* scores, int64_t n, int64_t k,
     std::fill(chosen.begin(), chosen.end(), 1);
     return;
   }
-  int64_t above = 0;
-  std::vector<int64_t> inside;
-  if (n < kFew) {
-    inside.resize(n);
-    std::iota(inside.begin(), inside.end(), 0);
-  } else {
-    // The bin of the leading bits in which the threshold lies, then those in that bin.
-    constexpr int kShift = 8 * sizeof(U) - 16;
-    const int64_t parts = std::clamp<int64_t>(n / kFew, 1, 8);
-    std::vector<std::vector<uint32_t>> histograms(parts);
+  // Between two bounds that a sample puts around the threshold there are few, of which it is
+  // found; what is above is counted. Where it lies outside of them, a bound is given up.
+  struct Scored {
+    U word;
+    int64_t at;
+  };
+  const int64_t parts = std::clamp<int64_t>(n / kFew, 1, 8);
+  std::vector<std::vector<Scored>> within(parts);
+  std::vector<int64_t> counts(parts);
+  std::vector<Scored> inside;
+  int64_t left = 0;
+  Bounds<U> between;
+  if (n >= kFew) between = bounds<U>(word, n, k);
+  U &lower = between.lower, &upper = between.upper;
+  while (true) {
     parallel_for(pool, parts, [&](int64_t p) {
-      histograms[p].resize(1 << 16);
-      for (int64_t i = n * p / parts; i < n * (p + 1) / parts; i++)
-        histograms[p][word(i) >> kShift]++;
-    });
-    const auto number = [&](int64_t bin) {
-      int64_t sum = 0;
-      for (const auto& one : histograms) sum += one[bin];
-      return sum;
-    };
-    int64_t bin = (1 << 16) - 1;
-    for (int64_t more; above + (more = number(bin)) < k; bin--) above += more;
-    std::vector<std::vector<int64_t>> within(parts);
-    parallel_for(pool, parts, [&](int64_t p) {
-      for (int64_t i = n * p / parts; i < n * (p + 1) / parts; i++) {
-        const int64_t b = word(i) >> kShift;
-        chosen[i] = b > bin;
-        if (b == bin) within[p].push_back(i);
+      // Bytes may be anywhere, so that what is not local is read again for every score.
+      const T* from = scores;
+      uint8_t* is_above = chosen.data();
+      const U least = lower, width = upper - lower, most = upper;
+      const int64_t end = n * (p + 1) / parts;
+      int64_t above = 0;
+      std::vector<Scored> found;
+      for (int64_t i = n * p / parts; i < end; i++) {
+        const U w = sortable(from[i]);
+        is_above[i] = w > most;
+        above += w > most;
+        if (w - least <= width) found.push_back({w, i});  // one branch, seldom taken
       }
+      counts[p] = above;
+      within[p] = std::move(found);
     });
+    left = k - std::accumulate(counts.begin(), counts.end(), int64_t{0});
+    inside.clear();
     for (const auto& part : within) inside.insert(inside.end(), part.begin(), part.end());
+    if (left <= 0) {
+      upper = std::numeric_limits<U>::max();
+    } else if (left > static_cast<int64_t>(inside.size())) {
+      lower = 0;
+    } else {
+      break;
+    }
   }
-  const int64_t left = k - above;
   std::nth_element(inside.begin(), inside.begin() + (left - 1), inside.end(),
-                   [&](int64_t a, int64_t b) { return word(a) > word(b); });
-  const U threshold = word(inside[left - 1]);
+                   [](const Scored& a, const Scored& b) { return a.word > b.word; });
+  const U threshold = inside[left - 1].word;
   int64_t taken = 0;
   std::vector<std::pair<uint64_t, int64_t>> ties;
-  for (const int64_t i : inside) {
-    if (word(i) > threshold) {
-      chosen[i] = 1;
+  for (const Scored& one : inside) {
+    if (one.word > threshold) {
+      chosen[one.at] = 1;
       taken++;
-    } else if (word(i) == threshold) {
-      ties.emplace_back(0, i);
+    } else if (one.word == threshold) {
+      ties.emplace_back(0, one.at);
     }
   }
   const int64_t rest = left - taken;
@@ -280,30 +311,37 @@ struct Rewire {
   std::vector<T> sample(const Bijection& order) {
     const Layer& l = old.l;
     const size_t width = size_of(kind) * l.batch;
-    // Positions of the first ranks are random, and so are their rows and columns.
-    std::vector<uint32_t> rows, columns;
+    // Positions of the first ranks are random, and so are their rows and columns. As many
+    // of one as of the other, since a whole row's gradient may be larger than others'.
     const int64_t size = static_cast<int64_t>(l.in) * l.out;
-    const size_t most = std::clamp(size / 32, kLeastSampled, kSampled) / kPanel;
+    const size_t most = std::sqrt(std::clamp(size / 32, kLeastSampled, kSampled));
+    std::vector<uint32_t> rows, columns;
     for (uint64_t r = 0; r < order.ranks() && rows.size() < most; r++) {
       const Position at = order.position(r);
       if (!old.inside(at)) continue;
       rows.push_back(at.row);
-      if (columns.size() < kPanel) columns.push_back(at.column);
+      columns.push_back(at.column);
     }
-    columns.resize(std::min<size_t>(kPanel, columns.size()));
-    std::vector<char> x_rows(rows.size() * width), g_rows(columns.size() * width);
-    for (size_t i = 0; i < rows.size(); i++)
+    const int64_t number = rows.size();
+    std::vector<char> x_rows(number * width), g_rows(number * width);
+    for (int64_t i = 0; i < number; i++) {
       std::memcpy(x_rows.data() + i * width, row_of(x, rows[i]), width);
-    for (size_t i = 0; i < columns.size(); i++)
       std::memcpy(g_rows.data() + i * width, row_of(g, columns[i]), width);
-    std::vector<T> panel(l.batch * kPanel), block(rows.size() * kPanel), out;
-    kernels().pack(kind, g_rows.data(), l.batch, 0, columns.size(), panel.data());
-    kernels().gradient(kind, x_rows.data(), l.batch, panel.data(), rows.size(), block.data());
-    for (size_t i = 0; i < rows.size(); i++)
-      for (size_t c = 0; c < columns.size(); c++)
-        if (const T s = std::abs(block[i * kPanel + c]);
-            !stays(old.find({rows[i], columns[c]})))
-          out.push_back(s > 0 ? s : 0);
+    }
+    std::vector<T> out(number * number);
+    parallel_for(pool, (number + kPanel - 1) / kPanel, [&](int64_t p) {
+      const int64_t first = p * kPanel, last = std::min(number, first + kPanel);
+      std::vector<T> panel(l.batch * kPanel), block(number * kPanel);
+      kernels().pack(kind, g_rows.data(), l.batch, first, last, panel.data());
+      kernels().gradient(kind, x_rows.data(), l.batch, panel.data(), number, block.data());
+      for (int64_t c = first; c < last; c++)
+        for (int64_t i = 0; i < number; i++) {
+          const T s = std::abs(block[i * kPanel + c - first]);
+          const bool taken = stays(old.find({rows[i], columns[c]}));
+          out[c * number + i] = taken ? -1 : s > 0 ? s : 0;
+        }
+    });
+    out.erase(std::remove(out.begin(), out.end(), T(-1)), out.end());
     return out;
   }
 
@@ -313,8 +351,9 @@ struct Rewire {
     const double kept_number = std::count(kept.begin(), kept.end(), 1);
     std::vector<T> seen = sample(order);
     const double n = seen.size();
-    // A little more than is wanted, since the sample's threshold is not exact.
-    double share = 1.15 * wanted / std::max(size - kept_number, 1.0) + 16 / std::max(n, 1.0);
+    // More than is wanted, since the sample's threshold is not exact: to look at too many is
+    // cheap, to look at all of them again is not.
+    double share = 1.4 * wanted / std::max(size - kept_number, 1.0) + 16 / std::max(n, 1.0);
     while (true) {
       T least = 0;
       if (const size_t k = share * n; k < seen.size()) {
@@ -387,7 +426,7 @@ struct Built {
 };
 
 struct Entry {
-  uint32_t place;  // in its tile: by input, then output
+  uint32_t place;  // in its tile: the row in the upper half, the column in the lower
   int32_t source;
 };
 
@@ -399,10 +438,10 @@ void sort_by_place(Entry* begin, Entry* end, const Layer& l) {
     return;
   }
   std::vector<int32_t> stop(l.tile_in + 1);
-  for (const Entry* e = begin; e < end; e++) stop[e->place / l.tile_out + 1]++;
+  for (const Entry* e = begin; e < end; e++) stop[(e->place >> 16) + 1]++;
   for (int32_t j = 0; j < l.tile_in; j++) stop[j + 1] += stop[j];
   const std::vector<Entry> entries(begin, end);
-  for (const Entry& e : entries) begin[stop[e.place / l.tile_out]++] = e;
+  for (const Entry& e : entries) begin[stop[e.place >> 16]++] = e;
   for (int32_t j = 0, start = 0; j < l.tile_in; start = stop[j++])
     std::sort(begin + start, begin + stop[j], less);
 }
@@ -420,58 +459,64 @@ void build(Rewire<T>& work, const std::vector<Grown>& grown, int64_t capacity, B
     std::vector<int64_t> next(first.begin(), first.end() - 1);
     for (const Grown& one : grown)
       sorted[next[old.tile_of(one.at)]++] = {
-          old.row_in_tile(one.at) * l.tile_out + old.column_in_tile(one.at), one.source};
+          old.row_in_tile(one.at) << 16 | old.column_in_tile(one.at), one.source};
   }
   std::vector<int64_t> counts(tiles);
   parallel_for(work.pool, tiles, [&](int64_t t) {
     const int32_t* ptr = old.pointers(t);
-    int64_t kept = 0;
-    for (int32_t k = ptr[0]; k < ptr[l.tile_in]; k++) kept += work.kept[k];
-    counts[t] = kept + first[t + 1] - first[t];
+    const uint8_t* kept = work.kept.data();
+    counts[t] = first[t + 1] - first[t];
+    counts[t] += std::count(kept + ptr[0], kept + ptr[l.tile_in], 1);
   });
   for (int64_t t = 0; t < tiles; t++) begin[t + 1] = begin[t] + counts[t];
   I *outs = static_cast<I*>(to.outs), *ins = static_cast<I*>(to.ins);
   P* perm = static_cast<P*>(to.perm);
   parallel_for(work.pool, tiles, [&](int64_t t) {
-    Entry *more = sorted.data() + first[t], *end = sorted.data() + first[t + 1];
-    sort_by_place(more, end, l);
-    const int32_t* ptr = old.pointers(t);
-    int32_t* in_ptr = to.in_ptr + t * (l.tile_in + 1);
-    int32_t* out_ptr = to.out_ptr + t * (l.tile_out + 1);
-    std::fill(out_ptr, out_ptr + l.tile_out + 1, 0);
-    int64_t at = begin[t];
-    const auto put = [&](uint32_t out, int32_t source) {
-      outs[at] = out;
-      to.source[at++] = source;
-      out_ptr[out + 1]++;
+    const Entry *more = sorted.data() + first[t], *const end = sorted.data() + first[t + 1];
+    sort_by_place(sorted.data() + first[t], sorted.data() + first[t + 1], l);
+    // Local, since bytes that are written may be anywhere.
+    const uint8_t* kept = work.kept.data();
+    const I* old_outs = static_cast<const I*>(l.outs);
+    const int32_t *ptr = old.pointers(t), rows = l.tile_in, columns = l.tile_out;
+    int32_t* in_ptr = to.in_ptr + t * (rows + 1);
+    int32_t* out_ptr = to.out_ptr + t * (columns + 1);
+    I *new_outs = outs, *new_ins = ins;
+    P* new_perm = perm;
+    int32_t *source = to.source, at = begin[t];
+    std::vector<int32_t> counted(columns + 1);
+    int32_t* number = counted.data();
+    const auto put = [&](uint32_t out, int32_t from) {
+      new_outs[at] = out;
+      source[at++] = from;
+      number[out]++;
     };
-    for (int32_t j = 0; j < l.tile_in; j++) {
+    for (int32_t j = 0; j < rows; j++) {
       in_ptr[j] = at;
-      const uint64_t row = static_cast<uint64_t>(j) * l.tile_out;
-      int32_t k = ptr[j];
-      while (true) {
-        while (k < ptr[j + 1] && !work.kept[k]) k++;
-        const bool old_left = k < ptr[j + 1];
-        const bool new_left = more < end && more->place < row + l.tile_out;
-        if (!old_left && !new_left) break;
-        if (old_left && (!new_left || row + old.out(k) < more->place)) {
-          put(old.out(k), k);
-          k++;
-        } else {
-          put(more->place - row, more->source);
-          more++;
-        }
+      const uint32_t row = static_cast<uint32_t>(j) << 16;
+      const int32_t stop = ptr[j + 1];
+      for (int32_t k = ptr[j];;) {
+        while (k < stop && !kept[k]) k++;
+        // Those of this row that come before the next kept one, or all that are left.
+        const uint32_t next = k < stop ? row + old_outs[k] : row + 0xffff;
+        for (; more < end && more->place <= next; more++) put(more->place & 0xffff, more->source);
+        if (k == stop) break;
+        put(old_outs[k], k);
+        k++;
       }
     }
-    in_ptr[l.tile_in] = at;
-    out_ptr[0] = begin[t];
-    for (int32_t i = 0; i < l.tile_out; i++) out_ptr[i + 1] += out_ptr[i];
-    std::vector<int32_t> next(out_ptr, out_ptr + l.tile_out);
-    for (int32_t j = 0; j < l.tile_in; j++)
-      for (int32_t k = in_ptr[j]; k < in_ptr[j + 1]; k++) {
-        const int32_t place = next[outs[k]]++;
-        ins[place] = j;
-        perm[place] = k - begin[t];
+    in_ptr[rows] = at;
+    int32_t sum = begin[t];
+    for (int32_t i = 0; i <= columns; i++) {
+      out_ptr[i] = sum;
+      sum += number[i];
+      number[i] = out_ptr[i];
+    }
+    const int32_t base = begin[t];
+    for (int32_t j = 0; j < rows; j++)
+      for (int32_t k = in_ptr[j], stop = in_ptr[j + 1]; k < stop; k++) {
+        const int32_t place = number[new_outs[k]]++;
+        new_ins[place] = j;
+        new_perm[place] = k - base;
       }
   });
   const int64_t nnz = begin[tiles];
