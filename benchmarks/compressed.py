@@ -1,11 +1,12 @@
 """How much faster is a step of compressed training than a dense one?
 
 The SET-MLP of Mocanu et al. 2018, 3072-4000-1000-4000-10, uniform density in the three
-large layers and the last one dense, batch 128, SGD with momentum 0.9, float32, all
-cores. Ours are whole rounds of the program that the commands run: 100 gradients, the
-last of which feeds a rewire, with the metrics of a round. Contenders take turns in one
-process, in an order that is shuffled for every repeat; a ratio is taken within a
-repeat, and what is printed is the median over repeats, with its range.
+large layers and the last one dense, batch 128, SGD with momentum 0.9, all cores;
+float32, but for ours whose activations are bfloat16 (weights, their gradients and the
+optimizer stay float32). Ours are whole rounds of the program that the commands run: 100
+gradients, the last of which feeds a rewire, with the metrics of a round. Contenders
+take turns in one process, in an order that is shuffled for every repeat; a ratio is
+taken within a repeat, and what is printed is the median over repeats, with its range.
 
     python benchmarks/compressed.py [--jaxpruner=PATH] [--prototype=DIR]
 
@@ -43,7 +44,9 @@ SIZES, RATE = (3072, 4000, 1000, 4000, 10), 0.005
 GRADIENTS = 100  # of a round; a call of the others makes fewer
 FEW = 20
 EXAMPLES = 4096
-FORMS = {"compressed": ("static", "set", "rigl"), "masked": ("rigl",)}
+OURS = [("compressed", method, "float32") for method in ("static", "set", "rigl")]
+OURS += [("compressed", method, "bfloat16") for method in ("set", "rigl")]
+OURS += [("masked", "rigl", "float32")]
 
 
 def prototype(folder: str, sparsity: float) -> Callable[[], None]:
@@ -171,17 +174,18 @@ def main() -> None:
     for sparsity in map(float, args.sparsity.split(",")):
         runs = dict(dense)
         counts = uniform(SIZES, sparsity)
-        for form, methods in FORMS.items():
-            for method in methods:
-                runs[f"ours, {form} {method}"] = Rounds(
-                    method,
-                    SIZES,
-                    counts,
-                    data,
-                    compressed=form == "compressed",
-                    rate=RATE,
-                    gradients=GRADIENTS,
-                )
+        for form, method, precision in OURS:
+            half = ", bfloat16" if precision == "bfloat16" else ""
+            runs[f"ours, {form} {method}{half}"] = Rounds(
+                method,
+                SIZES,
+                counts,
+                data,
+                compressed=form == "compressed",
+                rate=RATE,
+                gradients=GRADIENTS,
+                precision=precision,
+            )
         runs["masked JAX"] = plain(sparsity=sparsity)
         if with_torch:
             runs["masked PyTorch"] = torch_net(sparsity)
@@ -194,13 +198,13 @@ def main() -> None:
             runs["other kernel"] = prototype(args.prototype, sparsity)
         times = measure(runs, args.repeats)
         print(
-            f"\n{sparsity:.0%} sparse            ms a step   dense JAX / it  [min, max]"
+            f"\n{sparsity:.0%} sparse" + " " * 22 + "ms a step   dense JAX / it  [min, max]"
         )
         for name, of_name in times.items():
             base = times["dense JAX"]
             ratio = [a / b for a, b in zip(base, of_name, strict=True)]
             print(
-                f"  {name:24}{statistics.median(of_name):8.2f}"
+                f"  {name:33}{statistics.median(of_name):8.2f}"
                 f"{statistics.median(ratio):16.2f}  "
                 f"[{min(ratio):.2f}, {max(ratio):.2f}]",
                 flush=True,

@@ -60,7 +60,7 @@ class Dense(nn.Dense):
         """
         if self.has_variable(TOPOLOGY, "kernel"):
             layer = _stored(self)
-        elif isinstance(inputs, Pending) and self._has_few():
+        elif isinstance(inputs, Pending) and self._has_few(inputs.x.dtype):
             layer = self._whole(inputs.layers[-1])
         else:
             y = super().__call__(_resolved(inputs))
@@ -72,10 +72,11 @@ class Dense(nn.Dense):
         return inputs if wait and self.relu else _resolved(inputs, relu=self.relu)
 
 
-    def _has_few(self) -> bool:
-        """Whether all weights of few neurons are faster in the kernel that is used."""
+    def _has_few(self, activations: Any) -> bool:
+        """Whether it has few neurons, all of whose weights the kernel takes faster."""
         own = self.dot_general, self.dot_general_cls, self.dtype
-        return self.features <= _FEW and not any(own) and native.usable()
+        same = self.get_variable("params", "kernel").dtype == activations
+        return self.features <= _FEW and same and not any(own) and native.usable()
 
     def _whole(self, before: Layer) -> Layer:
         """A dense layer after a compressed one: a topology of all weights."""
