@@ -75,7 +75,8 @@ class Dense(nn.Dense):
     def _has_few(self, activations: Any) -> bool:
         """Whether it has few neurons, all of whose weights the kernel takes faster."""
         own = self.dot_general, self.dot_general_cls, self.dtype
-        same = self.get_variable("params", "kernel").dtype == activations
+        kernel = self.get_variable("params", "kernel")  # none yet in an initialisation
+        same = kernel is not None and kernel.dtype == activations
         return self.features <= _FEW and same and not any(own) and native.usable()
 
     def _whole(self, before: Layer) -> Layer:
