@@ -198,7 +198,9 @@ def main() -> None:
             runs["other kernel"] = prototype(args.prototype, sparsity)
         times = measure(runs, args.repeats)
         print(
-            f"\n{sparsity:.0%} sparse" + " " * 22 + "ms a step   dense JAX / it  [min, max]"
+            f"\n{sparsity:.0%} sparse"
+            + " " * 22
+            + "ms a step   dense JAX / it  [min, max]"
         )
         for name, of_name in times.items():
             base = times["dense JAX"]

@@ -71,7 +71,6 @@ class Dense(nn.Dense):
         inputs = inputs._replace(layers=(*inputs.layers, layer))
         return inputs if wait and self.relu else _resolved(inputs, relu=self.relu)
 
-
     def _has_few(self, activations: Any) -> bool:
         """Whether it has few neurons, all of whose weights the kernel takes faster."""
         own = self.dot_general, self.dot_general_cls, self.dtype

@@ -58,7 +58,9 @@ def test_a_dense_layer_after_compressed_ones(classes, kind, shape):
         (_, other), others = stored(compressed)
         calls = stored.lower(compressed).as_text().count("SparseSearchForward")
         again = model.init(jax.random.key(0), x)["params"]
-        fresh = model.apply({TOPOLOGY: topology}, x, mutable=True, rngs=jax.random.key(0))
+        fresh = model.apply(
+            {TOPOLOGY: topology}, x, mutable=True, rngs=jax.random.key(0)
+        )
     np.testing.assert_array_equal(
         fresh[1]["params"]["Dense_2"]["kernel"], again["Dense_2"]["kernel"]
     )
