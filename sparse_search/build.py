@@ -21,7 +21,7 @@ from sparse_search.data import (
     teacher,
     text,
 )
-from sparse_search.data.dataset import Dataset, check
+from sparse_search.data.dataset import Dataset, centered, check
 from sparse_search.errors import UserError, nearest, one_of
 from sparse_search.masks import patterns
 from sparse_search.masks.patterns import Pattern
@@ -125,6 +125,8 @@ def dataset(spec: Data, data_dir: str) -> Dataset:
             f"config.data.name {spec.name!r} made a {type(made).__name__}, not a "
             "sparse_search.data.dataset.Dataset."
         )
+    if spec.center:
+        made = centered(made)
     if spec.divisor:
         if made.scale is None:
             raise UserError(

@@ -52,6 +52,8 @@ class Data:
             flip, cutout, mixup.
         divisor: what numbers are divided by for the network, as in 255 for pixels from
             0 to 1; 0 takes their root mean square, which initialisers assume.
+        center: whether the mean of every channel or feature is subtracted first; then
+            a divisor of 0 takes the standard deviation.
         options: further arguments of the data set, by name, such as the context of a
             text or the file of a table.
     """
@@ -60,6 +62,7 @@ class Data:
     validation: int = _within(287, low=1)
     augment: tuple[str, ...] = ()
     divisor: float = _within(0.0, low=0)
+    center: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
 

@@ -5,8 +5,9 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Integer, Shaped, UInt8
+from jaxtyping import Array, Float, Integer, Shaped, UInt8
 
 from sparse_search.data.streamed import Streamed
 from sparse_search.errors import UserError
@@ -20,10 +21,10 @@ class Dataset(NamedTuple):
     """Examples with their labels, and the official test split.
 
     Where the inputs are numbers, the network sees `inputs / scale` as float32. Nothing
-    is subtracted, so that a pixel that is always dark gets no gradient, and rewiring
-    leaves it out. Images stay uint8 in memory, so that gathering a batch moves a
-    quarter of the bytes. Where they are the tokens of a text, there is no scale, and
-    the network sees int32.
+    is subtracted unless `config.data.center` asks for it, so that a pixel that is
+    always dark gets no gradient, and rewiring leaves it out. Images stay uint8 in
+    memory, so that gathering a batch moves a quarter of the bytes. Where they are the
+    tokens of a text, there is no scale, and the network sees int32.
 
     Attributes:
         name: the name in the configuration, e.g. "fashion_mnist".
@@ -39,6 +40,7 @@ class Dataset(NamedTuple):
             for tokens.
         validation: how many of the last training examples are an official validation
             part, of which some are held out; 0 where any may be.
+        mean: what is subtracted of every channel, or of all; () where nothing is.
     """
 
     name: str
@@ -49,12 +51,60 @@ class Dataset(NamedTuple):
     classes: int
     scale: float | None
     validation: int = 0
+    mean: tuple[float, ...] = ()
 
     @property
     def example(self) -> jax.ShapeDtypeStruct:
         """What the network sees of one example."""
         kind = np.int32 if self.scale is None else np.float32
         return jax.ShapeDtypeStruct(self.train_inputs.shape[1:], kind)
+
+
+def numbers(
+    inputs: Shaped[Array, "n *example"], mean: tuple[float, ...], scale: float
+) -> Float[Array, "n *example"]:
+    """Inputs as the network sees them; see `Dataset`."""
+    inputs = inputs.astype(jnp.float32)
+    if mean:
+        inputs = inputs - jnp.asarray(mean, jnp.float32)
+    return inputs * (1 / scale)
+
+
+def centered(dataset: Dataset) -> Dataset:
+    """With the training inputs' means, and their deviation from these as the scale.
+
+    A mean is of one feature of [features], of one channel of [rows, columns, channels],
+    of all pixels of [rows, columns]. Images are counted in whole numbers, so no machine
+    changes a bit of it.
+
+    Raises:
+        UserError: the inputs are tokens or not in memory, or every channel is constant.
+    """
+    inputs = dataset.train_inputs
+    if dataset.scale is None or isinstance(inputs, Streamed):
+        what = "tokens" if dataset.scale is None else "inputs that stay on the disk"
+        raise UserError(
+            f"config.data.center is True, but {dataset.name!r} has {what}, of which no "
+            "mean is subtracted."
+        )
+    channels = inputs.shape[-1] if inputs.ndim != 3 else 1
+    kind = np.int64 if np.issubdtype(inputs.dtype, np.integer) else np.float64
+    sums, squares = np.zeros(channels, kind), np.zeros(channels, kind)
+    for start in range(0, len(inputs), _CHUNK):
+        some = inputs[start : start + _CHUNK].reshape(-1, channels).astype(kind)
+        sums += some.sum(axis=0)
+        squares += np.square(some).sum(axis=0)
+    count = inputs.size // channels
+    rest = [
+        q - s * s / count for s, q in zip(sums.tolist(), squares.tolist(), strict=True)
+    ]
+    square = sum(rest) / inputs.size
+    if square <= 0:
+        raise UserError(
+            f"config.data.center is True, but nothing varies in {dataset.name!r}."
+        )
+    mean = tuple(s / count for s in sums.tolist())
+    return dataset._replace(mean=mean, scale=math.sqrt(square))
 
 
 def check(dataset: Dataset) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from sparse_search import build, results, trees
 from sparse_search.costs import activations
+from sparse_search.data.dataset import numbers
 from sparse_search.train import single
 from sparse_search.train.network import make_network
 
@@ -31,7 +32,7 @@ def measured(folder: Path, trial: str) -> dict[str, Any]:
     rows = np.arange(min(_EXAMPLES, len(dataset.test_inputs)))
     inputs = jnp.asarray(dataset.test_inputs[rows], dataset.example.dtype)
     if dataset.scale is not None:
-        inputs = inputs * (1 / dataset.scale)
+        inputs = numbers(inputs, dataset.mean, dataset.scale)
     module = build.model(config.model, planned.width, planned.depth, dataset.classes)
     network = make_network(module)
     params, statistics = jax.eval_shape(network.init, jax.random.key(0), inputs[:1])

@@ -85,6 +85,7 @@ def make_spec(config: Config, trial: Trial, dataset: Dataset) -> Spec:
         optimizer=functools.partial(optimizer.make, config.optimizer),
         round_steps=config.sparsity.rewire_every,
         scale=dataset.scale,
+        mean=dataset.mean,
         interval_growth=config.sparsity.interval_growth,
         rooms=trial.rooms,
         precision=config.precision,

@@ -21,6 +21,7 @@ import optax
 from sparse_search.algorithms import schedules
 from sparse_search.algorithms.base import Info, SparseAlgorithm, is_last, no_rewire
 from sparse_search.algorithms.compressed import Beginning, compressed
+from sparse_search.data import dataset
 from sparse_search.data.augment import augmented
 from sparse_search.keys import subkey
 from sparse_search.masks.gate import cond_over_lanes
@@ -141,6 +142,7 @@ class Spec:
         precision: that layers compute with; one of `network.PRECISIONS`.
         augment: what is done to the images of a batch, from `data.augment`.
         is_chain: whether every layer sees the one before it and nothing else.
+        mean: that is subtracted from inputs before they are divided.
     """
 
     model: Any
@@ -153,6 +155,7 @@ class Spec:
     precision: str = "float32"
     augment: tuple[str, ...] = ()
     is_chain: bool = True
+    mean: tuple[float, ...] = ()
 
 
 class Train(NamedTuple):
@@ -203,7 +206,7 @@ def make_train(spec: Spec) -> Train:
     def numbers(inputs: Num[Array, "batch *example"]) -> Array:
         if spec.scale is None:
             return inputs.astype(jnp.int32)
-        return inputs.astype(jnp.float32) * (1 / spec.scale)
+        return dataset.numbers(inputs, spec.mean, spec.scale)
 
     def one(examples: Examples, value: float) -> Num[Array, "1 *example"]:
         kind = jnp.int32 if spec.scale is None else jnp.float32

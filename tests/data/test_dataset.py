@@ -2,6 +2,7 @@ import math
 from fractions import Fraction
 
 import data_files
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from sparse_search import build
 from sparse_search.config import Data, freeze
-from sparse_search.data.dataset import Dataset, check, pixel_scale
+from sparse_search.data.dataset import Dataset, centered, check, numbers, pixel_scale
 from sparse_search.errors import UserError
 from sparse_search.testing import datasets
 from sparse_search.train import trials
@@ -70,6 +71,47 @@ def test_a_divisor_takes_the_place_of_the_scale():
     made = build.dataset(Data("digits", divisor=16.0), "")
     assert made.scale == 16.0  # pixels from 0 to 1
     assert build.dataset(Data("digits"), "").scale == pytest.approx(7.8, rel=0.1)
+
+
+def test_centered_inputs_have_the_means_subtracted():
+    inputs = np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3) ** 2
+    made = centered(small(inputs))
+    flat = inputs.reshape(-1, 3).astype(float)
+    np.testing.assert_allclose(made.mean, flat.mean(axis=0), rtol=1e-12)
+    assert made.scale == pytest.approx((flat - flat.mean(axis=0)).std(), rel=1e-12)
+    seen = numbers(jnp.asarray(inputs), made.mean, made.scale)
+    np.testing.assert_allclose(
+        seen, (flat - flat.mean(axis=0)).reshape(2, 2, 2, 3) / made.scale, rtol=1e-5
+    )
+    # Of pixels without channels one mean, of features one each.
+    assert centered(small(inputs[..., 0])).mean == pytest.approx(
+        [inputs[..., 0].mean()]
+    )
+    features = np.array([[1.0, 2.0], [3.0, 2.5]])
+    assert centered(small(features)).mean == (2.0, 2.25)
+    with pytest.raises(UserError, match="nothing varies in 'small'"):
+        centered(small(np.ones((2, 3))))
+
+
+def test_a_config_centers_and_divides():
+    plain = build.dataset(Data("digits", center=True), "")
+    assert len(plain.mean) == 1 and plain.scale == pytest.approx(6.0, rel=0.05)
+    both = build.dataset(Data("digits", center=True, divisor=16.0), "")
+    assert both.mean == plain.mean and both.scale == 16.0
+
+
+def test_tokens_have_no_mean(tmp_path):
+    file = data_files.text(tmp_path / "input.txt")
+    options = {"file": str(file), "context": 8}
+    with pytest.raises(
+        UserError, match="center is True, but 'input' has tokens, of which"
+    ):
+        build.dataset(Data("text", center=True, options=options), "")
+
+
+def small(inputs):
+    labels = np.array([0, 1])
+    return Dataset("small", inputs, labels, inputs, labels, 2, 1.0)
 
 
 def test_tokens_have_no_divisor(tmp_path):

@@ -78,7 +78,8 @@ static void forward_rows(const Layer& l, const A* x, const typename V::T* bias, 
       A* yi = y + (static_cast<int64_t>(tile) * l.tile_out + i) *
                       (kWindow ? l.window->y_row : l.batch) + first;
       if (kWindow) yi += l.window->margin;
-      auto* left = sums_left + static_cast<int64_t>(i - begin) * N * V::lanes;
+      auto* left =
+          sums_left ? sums_left + static_cast<int64_t>(i - begin) * N * V::lanes : nullptr;
       V a[N];
       bool begun = false;
       for (int s = kWindow ? 0 : t; s <= t; s++) {
@@ -164,7 +165,7 @@ static void backward_rows(const Layer& l, const A* x, const A* g, A* dx, typenam
     for (int32_t j = begin; j < end; j++) {
       if (ptr[j] == ptr[j + 1] && (t || !kDx) && !gate && !(kShort && final)) continue;
       const int64_t row = (static_cast<int64_t>(tile) * l.tile_in + j) * l.batch + first;
-      T* left = sums_left + static_cast<int64_t>(j - begin) * N * V::lanes;
+      T* left = sums_left ? sums_left + static_cast<int64_t>(j - begin) * N * V::lanes : nullptr;
       V a[N], xj[N];
       read_to<V, A, N, kTail>(xj, x + row, n);
       if (kDx && !t) {
@@ -294,7 +295,8 @@ static void window_forward_typed(const Layer& l, const void* x, const void* bias
                                  int32_t tile, int64_t first) {
   forward_rows<V, A, I, P, kMaxVectors, false, true>(
       l, static_cast<const A*>(x), static_cast<const typename V::T*>(bias), static_cast<A*>(y),
-      false, tile, 0, l.tile_out < l.out - tile * l.tile_out ? l.tile_out : l.out - tile * l.tile_out, first, 0,
+      false, tile, 0,
+      l.tile_out < l.out - tile * l.tile_out ? l.tile_out : l.out - tile * l.tile_out, first, 0,
       nullptr);
 }
 
