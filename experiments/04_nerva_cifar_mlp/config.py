@@ -17,6 +17,7 @@ def get_config(arg: str = "0.1"):
     config.data.name = "cifar10"
     config.data.validation = 500
     config.data.augment = ("crop", "flip")
+    config.data.center = True
     config.batch_size = 100
     config.steps = 49_500  # 100 epochs of 49,500 examples
     config.model.width = 1024
