@@ -83,12 +83,9 @@ class Dense(nn.Dense):
         kind = before.values.dtype
         shape = before.topology.shape[1], self.features
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
-        bias = jnp.zeros(self.features, kind)
-        if self.use_bias:
-            bias = self.param("bias", self.bias_init, shape[1:], self.param_dtype)
         with jax.ensure_compile_time_eval():
             topology = formats.full(shape)
-        return Layer(topology, kernel.astype(kind).reshape(-1), bias.astype(kind))
+        return Layer(topology, kernel.astype(kind).reshape(-1), _bias(self, kind))
 
 
 class Conv(nn.Conv):
@@ -176,14 +173,18 @@ def _stored(layer: nn.Dense | nn.Conv) -> Layer:
     values = layer.param(
         "kernel", lambda key: initializers.at(layer.kernel_init, key, topology, kind)
     )
-    bias = jnp.zeros(layer.features, kind)
-    if layer.use_bias:
-        bias = layer.param("bias", layer.bias_init, (layer.features,), kind)
-        bias = bias.astype(kind)
     taps = None
     if layer.has_variable(TAPS, "kernel"):
         taps = layer.get_variable(TAPS, "kernel")
-    return Layer(topology, values, bias, taps)
+    return Layer(topology, values, _bias(layer, kind), taps)
+
+
+def _bias(layer: nn.Dense | nn.Conv, kind: Any) -> Array:
+    """A layer's bias in the type of its weights, zero where it has none."""
+    if not layer.use_bias:
+        return jnp.zeros(layer.features, kind)
+    shape = (layer.features,)
+    return layer.param("bias", layer.bias_init, shape, layer.param_dtype).astype(kind)
 
 
 def _activations(layer: nn.Dense | nn.Conv, inputs: Array) -> Array:

@@ -24,7 +24,7 @@ namespace {
 enum Growth { kRandom, kGradient, kSampledGradient };
 
 constexpr int64_t kChunk = 1 << 14;  // ranks that a thread takes at a time
-constexpr int64_t kFew = 1 << 15;    // words that are ordered without counting them first
+constexpr int64_t kFew = 1 << 15;    // words that are ordered without bounds from a sample
 constexpr int kPanel = 64;           // columns of the gradient that are made together
 constexpr int kRows = 48;            // and rows
 constexpr int kAhead = 32;           // positions that are looked up together
