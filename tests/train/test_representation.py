@@ -87,9 +87,9 @@ def test_a_layer_too_large_to_be_dense_is_a_matrix_of_scipy(tmp_path):
     assert results.stored(found, "params/k").sum() == 3
 
 
-def test_a_stopped_run_ends_with_the_same_bits(runs, tmp_path):
-    whole, record = runs["compressed"]
-    for rounds in (3, 2):
+def train_in_pieces(made, workdir, stops):
+    """A run that was stopped after so many rounds, once and again, and went on."""
+    for rounds in stops:
         seen = []
 
         def stop(seen=seen, rounds=rounds):
@@ -97,17 +97,24 @@ def test_a_stopped_run_ends_with_the_same_bits(runs, tmp_path):
             return len(seen) == rounds
 
         with pytest.raises(Stopped):
-            single.train(config(), tmp_path, should_stop=stop)
-    assert single.train(config(), tmp_path) | {"wall_seconds": 0} == record | {
-        "wall_seconds": 0
-    }
+            single.train(made, workdir, should_stop=stop)
+    return single.train(made, workdir)
+
+
+def assert_the_same_run(whole, record, workdir, again):
+    assert again | {"wall_seconds": 0} == record | {"wall_seconds": 0}
     for journal in ("rounds.jsonl", "trials.jsonl"):
-        one, other = (without_times(lines(f / journal)) for f in (whole, tmp_path))
+        one, other = (without_times(lines(f / journal)) for f in (whole, workdir))
         assert one == other
     name = f"results/{record['trial']}.npz"
-    with np.load(whole / name) as one, np.load(tmp_path / name) as other:
+    with np.load(whole / name) as one, np.load(workdir / name) as other:
         for key in one.files:
             assert one[key].tobytes() == other[key].tobytes()
+
+
+def test_a_stopped_run_ends_with_the_same_bits(runs, tmp_path):
+    again = train_in_pieces(config(), tmp_path, (3, 2))
+    assert_the_same_run(*runs["compressed"], tmp_path, again)
 
 
 def test_a_search_of_compressed_networks(tmp_path):
@@ -239,16 +246,20 @@ def test_elementwise_optimizers_are_known_by_what_they_do(name, options, expecte
 
 
 def test_a_convolutional_network_in_bfloat16(tmp_path):
+    """And a stopped run of it ends with the same bits."""
     model = {"name": "cifar_resnet", "width": 4, "depth": 8}
-    fields = {"model": model, "steps": 20, "precision": "bfloat16"}
+    fields = {"model": model, "steps": 30, "precision": "bfloat16"}
+    fields |= {"checkpoint_every": 1}
     made = freeze({**FIELDS, **fields, "representation": "compressed"})
-    record = single.train(made, tmp_path)
+    whole, pieces = tmp_path / "whole", tmp_path / "pieces"
+    record = single.train(made, whole)
     assert record["status"] == "done" and record["representation"] == "compressed"
-    found = results.load(tmp_path / "results" / f"{record['trial']}.npz")
+    found = results.load(whole / "results" / f"{record['trial']}.npz")
     assert found.masks["params/ResidualBlock_1/Conv_0/kernel"].shape == (3, 3, 4, 8)
     assert sum(mask.sum() for mask in found.masks.values()) == record["nnz"]
     assert record["effective_parameters"] is None
-    assert sum(one["grown"] for one in lines(tmp_path / "rounds.jsonl")) > 0
+    assert sum(one["grown"] for one in lines(whole / "rounds.jsonl")) > 0
+    assert_the_same_run(whole, record, pieces, train_in_pieces(made, pieces, (2,)))
 
 
 def sites(name, width, depth, shape):
