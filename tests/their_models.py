@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from sparse_search.models.nnx_adapter import NNX
+from sparse_search.sparse import layers
 
 
 class Small(nn.Module):
@@ -12,20 +13,27 @@ class Small(nn.Module):
 
     width: int
     classes: int
+    conv: type = nn.Conv
+    dense: type = nn.Dense
 
     @nn.compact
     def __call__(self, x, *, train=False):
         x = x.reshape(*x.shape[:3], -1)
-        x = nn.Conv(self.width, (3, 3), strides=2, use_bias=False)(x)
+        x = self.conv(self.width, (3, 3), strides=2, use_bias=False)(x)
         x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
         x = nn.relu(x).reshape(x.shape[0], -1)
         x = nn.Dropout(0.2, deterministic=not train)(x)
-        return nn.Dense(self.classes)(x)
+        return self.dense(self.classes)(x)
 
 
 def small(width, depth, classes):
     assert depth == 1
     return Small(width, classes)
+
+
+def small_stored(width, depth, classes):
+    """Of layers that can be compressed."""
+    return Small(width, classes, layers.Conv, layers.Dense)
 
 
 class SmallNNX(nnx.Module):
