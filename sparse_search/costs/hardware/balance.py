@@ -11,10 +11,10 @@ with the work of every element binomial, or a sum of numbers that are rounded up
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
-from scipy import stats
 
 _RARE = 1e-12  # what is rarer than this adds nothing
 
@@ -51,10 +51,11 @@ def busiest_binomial(
     groups = [(n, each * entries) for n, each in dealt(neurons, elements)]
     if density >= 1:
         return float(max(trials for _, trials in groups))
-    low = min(int(stats.binom.ppf(_RARE, trials, density)) for _, trials in groups)
-    high = max(int(stats.binom.isf(_RARE, trials, density)) for _, trials in groups)
+    binomial = _binomial()
+    low = min(int(binomial.ppf(_RARE, trials, density)) for _, trials in groups)
+    high = max(int(binomial.isf(_RARE, trials, density)) for _, trials in groups)
     k = np.arange(low, high + 1)
-    every = sum(n * stats.binom.logcdf(k, trials, density) for n, trials in groups)
+    every = sum(n * binomial.logcdf(k, trials, density) for n, trials in groups)
     return float(low - np.expm1(every).sum())
 
 
@@ -92,4 +93,10 @@ def rounded_up(entries: int, density: float, by: int) -> float:
 def _steps(entries: int, density: float, by: int) -> np.ndarray:
     """The chances of 0, 1, … steps."""
     ends = np.minimum(by * np.arange(-(-entries // by) + 1), entries)
-    return np.diff(stats.binom.cdf(ends, entries, min(density, 1.0)), prepend=0.0)
+    return np.diff(_binomial().cdf(ends, entries, min(density, 1.0)), prepend=0.0)
+
+
+def _binomial() -> Any:
+    from scipy import stats  # takes a second, that reports without hardware save
+
+    return stats.binom
