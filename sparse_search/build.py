@@ -95,12 +95,15 @@ def model(spec: Model, width: int, depth: int, classes: int) -> Any:
 
     Raises:
         UserError: there is no such model, or it has no such depth or option.
+        TypeError: within a factory of the user's own.
     """
     make = factory("config.model.name", spec.name, MODELS)
     _check_options("config.model", spec.name, make, 3, spec.options)
     try:
         return make(width, depth, classes, **spec.options)
     except (TypeError, ValueError) as error:
+        if _is_theirs(spec.name, error):
+            raise
         raise UserError(f"config.model: {error}") from None
 
 
@@ -110,12 +113,15 @@ def dataset(spec: Data, data_dir: str) -> Dataset:
     Raises:
         UserError: there is no such data set, or it has no such option, or its files
             are missing or not what they should be.
+        TypeError: within a factory of the user's own.
     """
     make = factory("config.data.name", spec.name, DATASETS)
     _check_options("config.data", spec.name, make, 1, spec.options)
     try:
         made = make(data_dir, **spec.options)
     except TypeError as error:
+        if _is_theirs(spec.name, error):
+            raise
         raise UserError(
             f"config.data: {spec.name!r} cannot be made with the options "
             f"{spec.options}: {error}."
@@ -136,6 +142,14 @@ def dataset(spec: Data, data_dir: str) -> Dataset:
         made = made._replace(scale=spec.divisor)
     check(made)
     return made
+
+
+def _is_theirs(name: str, error: Exception) -> bool:
+    """Whether a fault lies within a user's own factory, not in how it was called."""
+    trace = error.__traceback__
+    return (
+        ":" in name and isinstance(error, TypeError) and bool(trace and trace.tb_next)
+    )
 
 
 def _check_options(

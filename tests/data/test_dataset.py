@@ -53,6 +53,21 @@ def other_each_time(data_dir):
     return made._replace(train_inputs=made.train_inputs + noise)
 
 
+def faulty(data_dir, *, size):
+    return np.zeros(size) + "one"
+
+
+def test_a_fault_within_a_users_own_data_set_keeps_its_place():
+    name = "data.test_dataset:faulty"
+    with pytest.raises(UserError, match="options .*: .*missing 1 required .* 'size'"):
+        build.dataset(Data(name), "")
+    with pytest.raises(TypeError) as caught:
+        build.dataset(Data(name, options={"size": 3}), "")
+    assert caught.traceback[-1].name == "faulty"
+    with pytest.raises(UserError, match="'teacher' cannot be made with the options"):
+        build.dataset(Data("teacher", options={"width": "four"}), "")
+
+
 def test_a_data_set_of_the_users_own():
     name = "data.test_dataset:theirs"
     made = build.dataset(Data(name, options={"scale": 2.0}), "")
