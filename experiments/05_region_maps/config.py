@@ -1,0 +1,63 @@
+"""Region maps of perceptrons for tasks of different difficulty.
+
+Where does the number of weights decide, where their structure, and does the first
+region grow with the difficulty of the task, as Sun et al. 2020 (arXiv:2004.11946)
+expect? What is asked and found is in the README.md beside this file.
+"""
+
+from sparse_search.config import defaults
+
+# Of every task: the data's options, how many inputs and classes, validation, steps,
+# batch. The teachers' dials are how many weights, and so how many inputs, they use.
+TASKS = {
+    "digits": ("digits", {}, 64, 10, 287, 1000, 64),
+    "mnist": ("mnist", {}, 784, 10, 3000, 3000, 128),
+    "fashion_mnist": ("fashion_mnist", {}, 784, 10, 3000, 3000, 128),
+    "cifar10": ("cifar10", {}, 3072, 10, 3000, 3000, 128),
+    "teacher_easy": ("teacher", {"width": 4, "nnz": 24}, 64, 4, 1000, 2000, 128),
+    "teacher_medium": ("teacher", {"width": 8, "nnz": 48}, 64, 4, 1000, 2000, 128),
+    "teacher_hard": ("teacher", {"width": 16, "nnz": 96}, 64, 4, 1000, 2000, 128),
+}
+
+
+def get_config(arg: str = "digits"):
+    """The map of a task; `:smoke` is a two-round miniature of that of the digits."""
+    if arg not in TASKS and arg != "smoke":
+        raise ValueError(f"there is no task {arg!r}, only {', '.join(TASKS)}")
+    config = defaults()
+    name, options, inputs, classes, validation, steps, batch = TASKS.get(
+        arg, TASKS["digits"]
+    )
+    config.data.name = name
+    config.data.options = options
+    config.data.validation = validation
+    config.steps = steps
+    config.batch_size = batch
+    config.optimizer.learning_rate = 0.1
+
+    space = config.space
+    # The kernels of dense networks with two layers of w, so that both depths of the
+    # small dense family come near every budget; the narrowest are close to chance.
+    small = [inputs * w + w * w + w * classes for w in (1, 2, 4, 8, 16, 32, 64, 128)]
+    space.budgets = tuple(small[:6])
+    space.widths = (32, 64, 128, 256, 512)
+    space.methods = ("static", "set", "rigl", "snfs")
+    space.learning_rates = (0.03, 0.1)
+    space.seeds = (0, 1, 2, 3, 4)
+    space.small_dense.depths = (1, 2)
+    space.small_dense.learning_rates = (0.01, 0.03, 0.1)
+    space.small_dense.extra_budgets = tuple(small[6:])
+    space.small_dense.tolerance = 0.05
+
+    if arg == "smoke":
+        config.steps = 20
+        config.sparsity.rewire_every = 10
+        space.budgets = space.budgets[3:5]
+        space.widths = (32,)
+        space.methods = ("static", "rigl")
+        space.learning_rates = (0.1,)
+        space.seeds = (0, 1)
+        space.small_dense.depths = (2,)
+        space.small_dense.learning_rates = (0.1,)
+        space.small_dense.extra_budgets = ()
+    return config
