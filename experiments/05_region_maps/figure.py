@@ -1,0 +1,77 @@
+"""The maps of several tasks in one figure, the hardest at the bottom.
+
+    python experiments/05_region_maps/figure.py OUT.png TASK=ERROR=DIR ...
+
+DIR is a workdir whose report was made, ERROR what `difficulty.py` prints, in percent.
+"""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+from sparse_search.report import region_plot, style
+from sparse_search.report.plots import new_figure, render
+from sparse_search.report.scales import scale_of_map
+
+POINTS = 230  # that a strip is wide
+
+
+def draw(tasks):
+    """A row a task: the classes of its budgets, and large-sparse minus small-dense."""
+    figure = new_figure(7.0, 0.62 * len(tasks) + 1.05)
+    grid = figure.subplots(
+        len(tasks), 2, sharex="col", squeeze=False, gridspec_kw={"width_ratios": (5, 3)}
+    )
+    edges = [
+        region_plot.cell_edges([entry["nnz"] for entry in found["budgets"]])
+        for _, _, found in tasks
+    ]
+    low, high = min(e[0] for e in edges), max(e[-1] for e in edges)
+    entries = {}
+    for (left, right), (task, error, found), ends in zip(
+        grid, tasks, edges, strict=True
+    ):
+        label = f"{task.replace('_', ' ')}\nlinear: {error} % wrong"
+        wide = POINTS * math.log(ends[-1] / ends[0]) / math.log(high / low)
+        region_plot.draw_classes(left, {task: found["budgets"]}, wide)
+        left.set_yticks([0.5], [label])
+        entries[task] = found["budgets"]
+        for boundary in found["boundaries"]:
+            left.vlines(boundary["nnz"], 0.06, 0.94, color=style.INK, linewidth=1.2)
+        scale = scale_of_map(found)
+        gaps = found["large_sparse_vs_small_dense"]
+        for gap in gaps:
+            sides = [scale.times * gap[side] for side in ("low", "high")]
+            right.vlines(gap["nnz"], *sides, color=style.INK, linewidth=0.9)
+        xs = [gap["nnz"] for gap in gaps]
+        ys = [scale.times * gap["difference"] for gap in gaps]
+        right.plot(xs, ys, color=style.INK, marker="D", **style.EDGE)
+        right.axhline(0, color=style.GREY, linewidth=0.6)
+        right.grid(axis="y")
+        for axes in (left, right):
+            axes.set_xscale("log")
+            axes.set_xlim(low, high)
+            axes.minorticks_off()
+    grid[0, 1].set_title("large-sparse − small-dense (points, 95 %)")
+    for axes in grid[-1]:
+        axes.set_xlabel("non-zero weights (nnz)")
+    patches = region_plot.class_patches(entries)
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches))
+    return figure
+
+
+def main():
+    """Write the figure."""
+    out, *given = sys.argv[1:]
+    tasks = []
+    for one in given:
+        task, error, workdir = one.split("=", 2)
+        found = json.loads((Path(workdir) / "report" / "regions.json").read_text())
+        tasks.append((task, error, found))
+    tasks.sort(key=lambda one: float(one[1]))
+    Path(out).write_bytes(render(lambda: draw(tasks))["png"])
+
+
+if __name__ == "__main__":
+    main()
