@@ -140,7 +140,8 @@ def _styled(sparse: dict[tuple[str, str], list[Dot]]) -> dict[tuple[str, str], L
     varying = [
         part
         for place, part in enumerate(LAYOUT)
-        if len({layout[place] for layout in layouts.values()}) > 1
+        # A table of somebody else's may not say what all others have in common.
+        if len({layout[place] for layout in layouts.values()} - {None}) > 1
     ] or ["width"]
     labels = {
         key: ", ".join(_named(dots[0].row, varying)) or key[1]

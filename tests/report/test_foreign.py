@@ -11,7 +11,14 @@ from commands import ROOT, run
 from sparse_search.analysis.cells import sparse_cells
 from sparse_search.analysis.table import read_trials
 from sparse_search.errors import UserError
-from sparse_search.report import build_report, build_table_report, compare, foreign
+from sparse_search.report import (
+    build_report,
+    build_table_report,
+    compare,
+    foreign,
+    series,
+    workdir,
+)
 
 HEAD = "nnz,structure,seed,accuracy"
 
@@ -234,6 +241,11 @@ def test_comparing_with_published_numbers(own, tmp_path):
     with open(tmp_path / "out" / "curves.csv", newline="") as file:
         theirs = [r for r in csv.DictReader(file) if r["workdir"] == "published"]
     assert {float(row["test_accuracy"]) for row in theirs} == {0.805, 0.905}
+    # What all have in common that have it does not tell a layout from another.
+    rows = {"own": workdir.read(own).trials, "t": foreign.read(published).run.trials}
+    labels = {line.label for line in series.compared(rows)}
+    widths = {"own: width 64", "own: width 256"}
+    assert labels == {*widths, "own: small dense", "t: theirs"}
 
 
 def test_tables_that_cannot_be_compared(own, tmp_path):
