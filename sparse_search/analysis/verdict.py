@@ -120,7 +120,7 @@ def _amount(row: dict[str, Any], metric: str) -> str:
 
 def _gain(gain: dict[str, Any]) -> str:
     def doublings(value: float) -> str:
-        return f"{value:.1f} doublings of the weights"
+        return f"{value:z.1f} doublings of the weights"
 
     if gain["value"] is None:
         if gain["censored"] == "above" and gain["low"] is not None:
@@ -128,8 +128,8 @@ def _gain(gain: dict[str, Any]) -> str:
         if gain["censored"] == "below" and gain["high"] is not None:
             return f", a gain of at most {doublings(gain['high'])}"
         return ""
-    low = "below" if gain["low"] is None else f"{gain['low']:.1f}"
-    high = "beyond" if gain["high"] is None else f"{gain['high']:.1f}"
+    low = "below" if gain["low"] is None else f"{gain['low']:z.1f}"
+    high = "beyond" if gain["high"] is None else f"{gain['high']:z.1f}"
     if gain["low"] is None and gain["high"] is None:
         return ""
     return f", a gain of {doublings(gain['value'])} ({low} to {high})"

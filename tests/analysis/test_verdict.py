@@ -67,3 +67,12 @@ def test_a_budget_without_a_reference_is_named():
 
 def test_an_empty_map_has_a_verdict():
     assert "no regions to map" in said([])
+
+
+def test_no_number_is_minus_nothing():
+    rows = table(np.random.default_rng(0), dense=0.2)
+    found = region_map(rows)
+    for compared in found["large_sparse_vs_small_dense"]:
+        none = {"value": None, "low": None, "high": -0.04, "censored": "below"}
+        compared["gain"] = none
+    assert "a gain of at most 0.0 doublings" in " ".join(verdict(found))
