@@ -40,7 +40,8 @@ def render(draw: Callable[[], "Figure"]) -> dict[str, bytes]:
     with style.paper():
         figure = draw()
         # Laid out once: for every file anew takes a third of the time of a report.
-        if (layout := figure.get_layout_engine()) is not None:
+        layout = figure.get_layout_engine()
+        if figure.axes and layout is not None:
             layout.execute(figure)
         figure.set_layout_engine("none")
         for kind, metadata in _METADATA.items():
