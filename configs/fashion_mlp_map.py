@@ -7,12 +7,12 @@ Command: sparse-search search --config=configs/fashion_mlp_map.py
 Cost: 20 minutes on 2 cores with other work beside it (1,020 trials).
 Expected: over 10 seeds, weight-dominated at 3,192, 6,416, 12,960 and 26,432 weights
     (fragile at the last two) and structure-dominated at 1,592 (fragile), with the
-    boundary near 1,814 (1,701 to 1,930); large-sparse beats small-dense at 4 of 4
+    boundary near 1,810 (1,698 to 1,925); large-sparse beats small-dense at 4 of 4
     budgets, most at 3,192 weights, by 18.6 ± 7.0 points, a gain of 2.1 doublings of the
-    weights (1.1 to beyond), and at equal parameters, effective parameters and training
-    FLOPs at all 5; the number of weights explains 56 % of the variance, structure 14 %,
-    their interaction 26 %. 48 trials collapse, all of them small dense, so that there
-    is no reference at 1,592.
+    weights (2.0 to 2.3), and at equal parameters, effective parameters, training FLOPs
+    and stored bytes at all 5; the number of weights explains 56 % of the variance,
+    structure 14 %, their interaction 26 %. 47 trials collapse, all of them small dense,
+    so that there is no reference at 1,592.
 """
 
 from sparse_search.config import defaults
