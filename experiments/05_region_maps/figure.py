@@ -39,16 +39,9 @@ def draw(tasks):
         entries[task] = found["budgets"]
         for boundary in found["boundaries"]:
             left.vlines(boundary["nnz"], 0.06, 0.94, color=style.INK, linewidth=1.2)
-        scale = scale_of_map(found)
         gaps = found["large_sparse_vs_small_dense"]
-        for gap in gaps:
-            sides = [scale.times * gap[side] for side in ("low", "high")]
-            right.vlines(gap["nnz"], *sides, color=style.INK, linewidth=0.9)
-        xs = [gap["nnz"] for gap in gaps]
-        ys = [scale.times * gap["difference"] for gap in gaps]
-        right.plot(xs, ys, color=style.INK, marker="D", **style.EDGE)
-        right.axhline(0, color=style.GREY, linewidth=0.6)
-        right.grid(axis="y")
+        region_plot.draw_gap(right, gaps, scale_of_map(found))
+        right.set_ylabel("")  # the title says it for all
         for axes in (left, right):
             axes.set_xscale("log")
             axes.set_xlim(low, high)

@@ -36,7 +36,7 @@ def draw_regions(region_map: dict[str, Any]) -> "Figure":
     _draw_effects(effects, budgets, scale)
     draw_classes(classes, rows)
     if gaps:
-        _draw_gap(gap, gaps, scale)
+        draw_gap(gap, gaps, scale)
     else:
         gap.set_axis_off()
     parts = [region_map, *region_map["by_method"].values()][: len(rows)]
@@ -208,7 +208,8 @@ def _class_name(name: str, points: float) -> str:
     return name.removesuffix("-dominated") if points > 34 else name[:3]
 
 
-def _draw_gap(axes: "Axes", gaps: Sequence[dict[str, Any]], scale: Scale) -> None:
+def draw_gap(axes: "Axes", gaps: Sequence[dict[str, Any]], scale: Scale) -> None:
+    """Large-sparse minus small-dense by budget, with the intervals that are known."""
     xs = [entry["nnz"] for entry in gaps]
     values = [scale.times * entry["difference"] for entry in gaps]
     ends = []
