@@ -61,6 +61,17 @@ static INLINE void write(A* p, const V* a, int n) {
   }
 }
 
+// Memory that will be read soon, so that it is in the second-level cache by then.
+static INLINE void soon(const void* from, int64_t bytes) {
+  const char* p = static_cast<const char*>(from);
+  for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(p + b, 0, 2);
+}
+
+// The part of `rows` that is fetched beside row i of `of`.
+static INLINE int32_t share(int64_t rows, int32_t i, int32_t of) { return rows * i / of; }
+
+constexpr int64_t kNear = 1 << 17;  // bytes of a tile's activations that are fetched ahead
+
 // Sums that go on in the next tile are kept in `sums_left`, [rows, N vectors], where
 // activations have fewer bits than they are summed in. What a convolution reads is in cache
 // without tiles; its sums stay in registers.
@@ -74,7 +85,21 @@ static void forward_rows(const Layer& l, const A* x, const typename V::T* bias, 
   constexpr bool kShort = sizeof(A) < sizeof(typename V::T);
   for (int t = kWindow ? l.tiles_in - 1 : 0; t < l.tiles_in; t++) {
     const bool final = t == l.tiles_in - 1;
+    const bool ahead = !kWindow && !final && l.tile_in * N * V::lanes * sizeof(A) <= kNear;
+    const int64_t next = static_cast<int64_t>(t + 1) * l.tiles_out + tile;
+    const int32_t* next_ptr = l.out_ptr + next * (l.tile_out + 1);
+    const A* next_x = x + static_cast<int64_t>(t + 1) * l.tile_in * l.batch + first;
+    const int32_t next_rows =
+        l.in - (t + 1) * l.tile_in < l.tile_in ? l.in - (t + 1) * l.tile_in : l.tile_in;
     for (int32_t i = begin; i < end; i++) {
+      if (ahead) {
+        const int32_t at = i - begin, of = end - begin;
+        for (int32_t r = share(next_rows, at, of); r < share(next_rows, at + 1, of); r++)
+          soon(next_x + r * l.batch, N * V::lanes * sizeof(A));
+        const int64_t number = next_ptr[l.tile_out] - next_ptr[0];
+        const int32_t from = share(number, at, of);
+        soon(values + next_ptr[0] + from, (share(number, at + 1, of) - from) * sizeof(*values));
+      }
       A* yi = y + (static_cast<int64_t>(tile) * l.tile_out + i) *
                       (kWindow ? l.window->y_row : l.batch) + first;
       if (kWindow) yi += l.window->margin;
@@ -342,7 +367,7 @@ static void pack_typed(const A* g, int64_t batch, int32_t first, int32_t last,
 template <class V, class A, int R>
 static void gradient_block(const A* x, int64_t batch, const typename V::T* panel,
                            typename V::T* out) {
-  constexpr int N = kMaxVectors / 2;  // vectors of a row that fit beside each other
+  constexpr int N = kBeside;
   for (int c = 0; c < kPanel; c += N * V::lanes) {
     V a[R][N];
     ROWS(r) {
@@ -395,6 +420,16 @@ static int32_t reaching_typed(const T* block, int32_t size, T threshold, int32_t
       _mm512_mask_compressstoreu_epi32(where + found, some, index);
       found += __builtin_popcount(some);
       index = _mm512_add_epi32(index, _mm512_set1_epi32(16));
+    }
+  }
+#endif
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    const __m256 least = _mm256_set1_ps(threshold), sign = _mm256_set1_ps(-0.0f);
+    for (; i + 8 <= size; i += 8) {
+      const __m256 magnitude = _mm256_andnot_ps(sign, _mm256_loadu_ps(block + i));
+      unsigned some = _mm256_movemask_ps(_mm256_cmp_ps(magnitude, least, _CMP_GE_OQ));
+      for (; some; some &= some - 1) where[found++] = i + __builtin_ctz(some);
     }
   }
 #endif

@@ -63,6 +63,7 @@ struct Narrow<bf16> {
 #if defined(__AVX512F__)
 
 constexpr int kMaxVectors = 8;  // of a row, held in registers
+constexpr int kBeside = 4;      // of six rows each
 
 struct F32 {
   using T = float;
@@ -207,7 +208,8 @@ constexpr int kBytes = 32;
 #else
 constexpr int kBytes = 16;
 #endif
-constexpr int kMaxVectors = 4;
+constexpr int kMaxVectors = 8;
+constexpr int kBeside = 2;
 
 template <class Number>
 struct Vector {
@@ -279,6 +281,44 @@ using F64 = Vector<double>;
 
 constexpr int kSquare = 8;
 
+#if defined(__AVX2__)
+
+// The sums of `m` of 16 vectors, to or on top of `out`, eight at a time.
+static INLINE void sums(const F32* t, float* out, int m, bool add) {
+  for (; m > 0; m -= 8, t += 8, out += 8) {
+    const auto both = [t](int i) ALWAYS { return _mm256_hadd_ps(t[i].v, t[i + 1].v); };
+    const __m256 low = _mm256_hadd_ps(both(0), both(2));   // halves of 0, 1, 2, 3
+    const __m256 high = _mm256_hadd_ps(both(4), both(6));  // and of 4, 5, 6, 7
+    const F32 made{_mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20),
+                                 _mm256_permute2f128_ps(low, high, 0x31))};
+    if (m >= 8) {
+      (add ? F32::add(F32::load(out), made) : made).store(out);
+    } else {
+      (add ? F32::add(F32::load(out, m), made) : made).store(out, m);
+    }
+  }
+}
+
+// y = xᵀ for a square of 8 × 8, whose rows are `from` and `to` apart.
+static INLINE void square(const float* x, int64_t from, float* y, int64_t to) {
+  __m256 a[8], b[8];
+  for (int i = 0; i < 8; i++) a[i] = _mm256_loadu_ps(x + i * from);
+  for (int i = 0; i < 8; i += 2) {
+    b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+    b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int j = 0; j < 2; j++) {
+      a[i + 2 * j] = _mm256_shuffle_ps(b[i + j], b[i + 2 + j], 0x44);
+      a[i + 2 * j + 1] = _mm256_shuffle_ps(b[i + j], b[i + 2 + j], 0xee);
+    }
+  for (int j = 0; j < 4; j++) {  // a[j] has columns j and 4 + j of rows 0 … 3
+    _mm256_storeu_ps(y + j * to, _mm256_permute2f128_ps(a[j], a[4 + j], 0x20));
+    _mm256_storeu_ps(y + (4 + j) * to, _mm256_permute2f128_ps(a[j], a[4 + j], 0x31));
+  }
+}
+
+#endif
 #endif
 
 template <class A>
