@@ -7,16 +7,25 @@ expect? What is asked and found is in the README.md beside this file.
 
 from sparse_search.config import defaults
 
-# Of every task: the data's options, how many inputs and classes, validation, steps,
-# batch. The teachers' dials are how many weights, and so how many inputs, they use.
+
+def _teacher(width: int) -> dict[str, int]:
+    """Few weights look at few inputs, and the more weights, the harder.
+
+    Of seeds 0 to 2 only the last has teachers of 4, 8 and 16 neurons in the order of a
+    linear classifier's error.
+    """
+    return {"width": width, "nnz": 6 * width, "seed": 2}
+
+
+# Of every task: data, its options, inputs, classes, validation, steps, batch.
 TASKS = {
     "digits": ("digits", {}, 64, 10, 287, 1000, 64),
     "mnist": ("mnist", {}, 784, 10, 3000, 3000, 128),
     "fashion_mnist": ("fashion_mnist", {}, 784, 10, 3000, 3000, 128),
     "cifar10": ("cifar10", {}, 3072, 10, 3000, 3000, 128),
-    "teacher_easy": ("teacher", {"width": 4, "nnz": 24}, 64, 4, 1000, 2000, 128),
-    "teacher_medium": ("teacher", {"width": 8, "nnz": 48}, 64, 4, 1000, 2000, 128),
-    "teacher_hard": ("teacher", {"width": 16, "nnz": 96}, 64, 4, 1000, 2000, 128),
+    "teacher_easy": ("teacher", _teacher(4), 64, 4, 1000, 2000, 128),
+    "teacher_medium": ("teacher", _teacher(8), 64, 4, 1000, 2000, 128),
+    "teacher_hard": ("teacher", _teacher(16), 64, 4, 1000, 2000, 128),
 }
 
 
