@@ -70,8 +70,6 @@ static INLINE void soon(const void* from, int64_t bytes) {
 // The part of `rows` that is fetched beside row i of `of`.
 static INLINE int32_t share(int64_t rows, int32_t i, int32_t of) { return rows * i / of; }
 
-constexpr int64_t kNear = 1 << 17;  // bytes of a tile's activations that are fetched ahead
-
 // Sums that go on in the next tile are kept in `sums_left`, [rows, N vectors], where
 // activations have fewer bits than they are summed in. What a convolution reads is in cache
 // without tiles; its sums stay in registers.
@@ -85,7 +83,7 @@ static void forward_rows(const Layer& l, const A* x, const typename V::T* bias, 
   constexpr bool kShort = sizeof(A) < sizeof(typename V::T);
   for (int t = kWindow ? l.tiles_in - 1 : 0; t < l.tiles_in; t++) {
     const bool final = t == l.tiles_in - 1;
-    const bool ahead = !kWindow && !final && l.tile_in * N * V::lanes * sizeof(A) <= kNear;
+    const bool ahead = !kWindow && !final && l.tile_in * N * V::lanes * sizeof(A) <= kAhead;
     const int64_t next = static_cast<int64_t>(t + 1) * l.tiles_out + tile;
     const int32_t* next_ptr = l.out_ptr + next * (l.tile_out + 1);
     const A* next_x = x + static_cast<int64_t>(t + 1) * l.tile_in * l.batch + first;

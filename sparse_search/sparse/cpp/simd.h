@@ -64,6 +64,7 @@ struct Narrow<bf16> {
 
 constexpr int kMaxVectors = 8;  // of a row, held in registers
 constexpr int kBeside = 4;      // of six rows each
+constexpr int64_t kAhead = 0;   // bytes of a tile's activations that are fetched before it
 
 struct F32 {
   using T = float;
@@ -210,6 +211,7 @@ constexpr int kBytes = 16;
 #endif
 constexpr int kMaxVectors = 8;
 constexpr int kBeside = 2;
+constexpr int64_t kAhead = 1 << 17;
 
 template <class Number>
 struct Vector {
