@@ -1,4 +1,4 @@
-"""Looking into traced programs: what runs always, and what only under a condition."""
+"""Looking into traced programs: what runs always, what is used first, in what types."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import optax
 from jax.extend.core import Jaxpr, jaxprs_in_params
 
+from sparse_search import trees
 from sparse_search.algorithms.base import SparseAlgorithm
 from sparse_search.models.mlp import mlp
 from sparse_search.train import rounds
-from sparse_search.types import Scalar
+from sparse_search.types import Params, Scalar
 
 _SCOPE = "rewire_under_test"
 
@@ -78,3 +79,41 @@ def scope_outside_cond(jaxpr: Jaxpr, scope: str) -> tuple[int, int]:
             else:
                 inside, outside = inside + found[0], outside + found[1]
     return inside, outside
+
+
+def used(f: Callable[..., Any], params: Params, *rest: Any) -> list[str]:
+    """The names of parameters in the order in which a function first uses them."""
+    program = jax.make_jaxpr(f)(params, *rest).jaxpr
+    names = list(trees.named_leaves(params))
+    order: dict[str, None] = {}
+    _note(program, dict(zip(program.invars, names, strict=False)), order)
+    return list(order)
+
+
+def _note(program: Jaxpr, names: dict[Any, str], order: dict[str, None]) -> None:
+    """Note uses; what only passes on a parameter, reshaped or rounded, is none."""
+    for equation in program.eqns:
+        given = [None if hasattr(v, "val") else names.get(v) for v in equation.invars]
+        if not any(given):
+            continue
+        inner = list(jaxprs_in_params(equation.params))
+        if inner:
+            for one in inner:
+                behind = len(equation.invars) - len(one.invars)
+                pairs = zip(one.invars, given[max(behind, 0) :], strict=False)
+                _note(one, {v: n for v, n in pairs if n}, order)
+        elif len(equation.invars) == 1:
+            names.update({v: n for v in equation.outvars for n in given if n})
+        else:
+            order.update({name: None for name in given if name})
+
+
+def products(program: Jaxpr) -> list[Any]:
+    """The types of what is multiplied in matrix products and convolutions."""
+    found = []
+    for equation in program.eqns:
+        if equation.primitive.name in ("dot_general", "conv_general_dilated"):
+            found += [v.aval.dtype for v in equation.invars]  # pyright: ignore
+        for inner in jaxprs_in_params(equation.params):
+            found += products(inner)
+    return found
