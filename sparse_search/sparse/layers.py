@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from sparse_search import trees
 from sparse_search.sparse import formats, initializers, native
+from sparse_search.sparse.dense_conv import convolve
 from sparse_search.sparse.formats import Tiled
 from sparse_search.sparse.products import Layer, Taps, chain, features_first, zero_taps
 from sparse_search.sparse.windows import Window, convolution
@@ -91,6 +92,8 @@ class Dense(nn.Dense):
 class Conv(nn.Conv):
     """A convolution."""
 
+    conv_general_dilated: Any = convolve
+
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
         """The neurons' outputs at every place: [..., rows, columns, neurons].
@@ -136,7 +139,7 @@ def window_of(layer: nn.Conv, places: tuple[int, ...]) -> Window | None:
         or len(size) != 2
         or _pair(layer.input_dilation) != (1, 1)
         or layer.mask is not None
-        or layer.conv_general_dilated is not None
+        or layer.conv_general_dilated not in (None, convolve)
         or layer.conv_general_dilated_cls is not None
     )
     if other:

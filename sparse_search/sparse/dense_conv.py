@@ -1,0 +1,125 @@
+"""A dense convolution whose kernel's gradient is a sum of matrix products on a CPU.
+
+XLA compiles that gradient as plain loops there, which took three to sixteen times as
+long as the convolution itself. Here images are taken a few at a time, so that they stay
+in cache, and every place of the window is one product.
+"""
+
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from sparse_search.types import Array, Float
+
+_ROWS = 4096  # of the products, at most: outputs of some whole images
+
+
+def convolve(
+    x: Float[Array, "images rows columns channels"],
+    kernel: Float[Array, "height width channels neurons"],
+    strides: tuple[int, ...],
+    padding: Any,
+    **options: Any,
+) -> Float[Array, "images rows columns neurons"]:
+    """`jax.lax.conv_general_dilated`, as flax's layers call it.
+
+    Args:
+        x: images.
+        kernel: weights.
+        strides: of the window.
+        padding: "SAME", "VALID" or two numbers for every axis.
+        **options: as `jax.lax.conv_general_dilated` has them.
+    """
+    usual = functools.partial(
+        jax.lax.conv_general_dilated,
+        window_strides=strides,
+        padding=padding,
+        **options,
+    )
+    plain = (
+        kernel.ndim == 4
+        and options["feature_group_count"] == 1
+        and set(options["lhs_dilation"]) == {1}
+        # On several devices a batch is in parts, which would be put together.
+        and jax.default_backend() == "cpu"
+        and jax.device_count() == 1
+    )
+    if not plain:
+        return usual(x, kernel)
+    size, dilation = kernel.shape[:2], options["rhs_dilation"]
+    pads = padding
+    if isinstance(padding, str):
+        reach = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
+        pads = jax.lax.padtype_to_pads(x.shape[1:3], reach, strides, padding)
+
+    @jax.custom_vjp
+    def product(x: Array, kernel: Array) -> Array:
+        return usual(x, kernel)
+
+    def remember(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+        return usual(x, kernel), (x, kernel)
+
+    def transpose(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+        x, kernel = saved
+        (dx,) = jax.linear_transpose(lambda x: usual(x, kernel), x)(dy)
+        return dx, of_kernel(x, dy, size, strides, dilation, pads).astype(kernel.dtype)
+
+    product.defvjp(remember, transpose)
+    return product(x, kernel)
+
+
+def of_kernel(
+    x: Float[Array, "images rows columns channels"],
+    dy: Float[Array, "images height width neurons"],
+    size: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilation: tuple[int, ...],
+    pads: Any,
+) -> Float[Array, "a b channels neurons"]:
+    """The gradient of a convolution's kernel, in float32 at least.
+
+    Args:
+        x: images.
+        dy: the gradient of the outputs.
+        size: of the window.
+        strides: between its positions.
+        dilation: between its places.
+        pads: zeros before and after, of rows and of columns.
+    """
+    images, *outputs, neurons = dy.shape
+    channels = x.shape[-1]
+    few = _few(images, math.prod(outputs))
+    spread = [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)]
+    x = jax.lax.pad(x, jnp.zeros((), x.dtype), spread)
+    kind = jnp.promote_types(x.dtype, jnp.float32)
+
+    def place(x: Array, at: tuple[int, int]) -> Array:
+        """What a place of the window sees, [outputs, channels]."""
+        rows, columns = (
+            slice(a * d, a * d + (n - 1) * s + 1, s)
+            for a, d, n, s in zip(at, dilation, outputs, strides, strict=True)
+        )
+        return x[:, rows, columns].reshape(-1, channels)
+
+    def add(sums: Array, given: tuple[Array, Array]) -> tuple[Array, None]:
+        x, dy = given
+        dy = dy.reshape(-1, neurons)
+        products = [
+            jnp.einsum("rc,rn->cn", place(x, (i, j)), dy, preferred_element_type=kind)
+            for i in range(size[0])
+            for j in range(size[1])
+        ]
+        return sums + jnp.stack(products), None
+
+    parts = [of.reshape(-1, few, *of.shape[1:]) for of in (x, dy)]
+    zeros = jnp.zeros((math.prod(size), channels, neurons), kind)
+    return jax.lax.scan(add, zeros, tuple(parts))[0].reshape(*size, channels, neurons)
+
+
+def _few(images: int, outputs: int) -> int:
+    """How many images are taken together: a part of all that divides them."""
+    most = max(1, min(images, _ROWS // max(outputs, 1)))
+    return max(n for n in range(1, most + 1) if images % n == 0)

@@ -1,0 +1,80 @@
+"""The dense convolution's own gradient is that of XLA."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sparse_search.sparse import dense_conv
+from sparse_search.sparse.layers import Conv
+
+CASES = [
+    ((3, 3), 1, "SAME", 1, (6, 9, 8)),
+    ((3, 3), 2, "SAME", 1, (4, 8, 7)),
+    ((5, 3), (2, 1), "VALID", 1, (5, 9, 6)),
+    ((1, 1), 2, "SAME", 1, (2, 5, 4)),
+    ((3, 2), 1, ((2, 0), (0, 3)), (1, 2), (3, 6, 6)),
+    ((7, 7), 2, ((3, 3), (3, 3)), 1, (70, 14, 14)),
+]
+
+
+@pytest.mark.parametrize("size, strides, padding, dilation, shape", CASES)
+def test_gradients_are_those_of_xla(size, strides, padding, dilation, shape):
+    options = dict(strides=strides, padding=padding, kernel_dilation=dilation)
+    x = jax.random.normal(jax.random.key(0), (*shape, 3))
+    ours, flaxs = Conv(4, size, **options), nn.Conv(4, size, **options)
+    params = ours.init(jax.random.key(1), x)
+
+    def loss(layer, params, x):
+        return jnp.sum(jnp.sin(layer.apply(params, x)))
+
+    grads = functools.partial(jax.grad, argnums=(0, 1))
+    found = jax.jit(grads(functools.partial(loss, ours)))(params, x)
+    right = jax.jit(grads(functools.partial(loss, flaxs)))(params, x)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, 1e-4, 1e-4), found, right
+    )
+    lanes = jax.vmap(grads(functools.partial(loss, ours)))(
+        jax.tree.map(lambda p: jnp.stack([p, 2 * p]), params), jnp.stack([x, x + 1])
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a[0], b, 1e-4, 1e-4), lanes, found
+    )
+
+
+def test_in_bfloat16_sums_are_in_float32():
+    x = jax.random.normal(jax.random.key(0), (64, 8, 8, 3), jnp.bfloat16)
+    dy = jax.random.normal(jax.random.key(1), (64, 8, 8, 4), jnp.bfloat16)
+    given = (3, 3), (1, 1), (1, 1), ((1, 1), (1, 1))
+    found = dense_conv.of_kernel(x, dy, *given)
+    right = dense_conv.of_kernel(*(a.astype(jnp.float32) for a in (x, dy)), *given)
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, right, 1e-5, 1e-4)
+
+
+@pytest.mark.parametrize(
+    "images, outputs, few", [(128, 1024, 4), (7, 2000, 1), (12, 500, 6), (3, 9999, 1)]
+)
+def test_images_are_taken_in_equal_parts(images, outputs, few):
+    assert dense_conv._few(images, outputs) == few
+
+
+def test_a_kernel_s_second_derivatives_exist():
+    """As GraSP takes them: forwards along the gradient."""
+    x = jax.random.normal(jax.random.key(0), (4, 6, 6, 2))
+    layer = Conv(3, (3, 3))
+    params = layer.init(jax.random.key(1), x)
+
+    def loss(params):
+        return jnp.sum(layer.apply(params, x) ** 2)
+
+    _, along = jax.jvp(jax.grad(loss), (params,), (params,))
+    jax.tree.map(
+        # The gradient of a quadratic is linear.
+        lambda a, b: np.testing.assert_allclose(a, b, 1e-4, 1e-4),
+        along,
+        jax.grad(loss)(params),
+    )
