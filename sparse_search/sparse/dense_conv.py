@@ -91,7 +91,7 @@ def of_kernel(
     """
     images, *outputs, neurons = dy.shape
     channels = x.shape[-1]
-    few = _few(images, math.prod(outputs))
+    count = _few(images, math.prod(outputs))
     spread = [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)]
     x = jax.lax.pad(x, jnp.zeros((), x.dtype), spread)
     kind = jnp.promote_types(x.dtype, jnp.float32)
@@ -104,8 +104,8 @@ def of_kernel(
         )
         return x[:, rows, columns].reshape(-1, channels)
 
-    def add(sums: Array, given: tuple[Array, Array]) -> tuple[Array, None]:
-        x, dy = given
+    def add(sums: Array, few: tuple[Array, Array]) -> tuple[Array, None]:
+        x, dy = few
         dy = dy.reshape(-1, neurons)
         products = [
             jnp.einsum("rc,rn->cn", place(x, (i, j)), dy, preferred_element_type=kind)
@@ -114,9 +114,10 @@ def of_kernel(
         ]
         return sums + jnp.stack(products), None
 
-    parts = [of.reshape(-1, few, *of.shape[1:]) for of in (x, dy)]
+    parts = [of.reshape(-1, count, *of.shape[1:]) for of in (x, dy)]
     zeros = jnp.zeros((math.prod(size), channels, neurons), kind)
-    return jax.lax.scan(add, zeros, tuple(parts))[0].reshape(*size, channels, neurons)
+    given: Any = tuple(parts)
+    return jax.lax.scan(add, zeros, given)[0].reshape(*size, channels, neurons)
 
 
 def _few(images: int, outputs: int) -> int:
