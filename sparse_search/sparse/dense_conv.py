@@ -50,10 +50,7 @@ def convolve(
     if not plain:
         return usual(x, kernel)
     size, dilation = kernel.shape[:2], options["rhs_dilation"]
-    pads = padding
-    if isinstance(padding, str):
-        reach = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
-        pads = jax.lax.padtype_to_pads(x.shape[1:3], reach, strides, padding)
+    pads = sides(padding, x.shape[1:3], size, strides, dilation)
 
     @jax.custom_vjp
     def product(x: Array, kernel: Array) -> Array:
@@ -69,6 +66,20 @@ def convolve(
 
     product.defvjp(remember, transpose)
     return product(x, kernel)
+
+
+def sides(
+    padding: Any,
+    places: tuple[int, ...],
+    size: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> Any:
+    """The zeros before and after each axis of images; as given where not by name."""
+    if not isinstance(padding, str):
+        return padding
+    reach = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
+    return jax.lax.padtype_to_pads(places, reach, strides, padding)
 
 
 def of_kernel(

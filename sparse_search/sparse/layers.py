@@ -14,8 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from sparse_search import trees
-from sparse_search.sparse import formats, initializers, native
-from sparse_search.sparse.dense_conv import convolve
+from sparse_search.sparse import dense_conv, formats, initializers, native
 from sparse_search.sparse.formats import Tiled
 from sparse_search.sparse.products import Layer, Taps, chain, features_first, zero_taps
 from sparse_search.sparse.windows import Window, convolution
@@ -92,7 +91,7 @@ class Dense(nn.Dense):
 class Conv(nn.Conv):
     """A convolution."""
 
-    conv_general_dilated: Any = convolve
+    conv_general_dilated: Any = dense_conv.convolve
 
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
@@ -139,7 +138,7 @@ def window_of(layer: nn.Conv, places: tuple[int, ...]) -> Window | None:
         or len(size) != 2
         or _pair(layer.input_dilation) != (1, 1)
         or layer.mask is not None
-        or layer.conv_general_dilated not in (None, convolve)
+        or layer.conv_general_dilated not in (None, dense_conv.convolve)
         or layer.conv_general_dilated_cls is not None
     )
     if other:
@@ -149,9 +148,7 @@ def window_of(layer: nn.Conv, places: tuple[int, ...]) -> Window | None:
     if isinstance(padding, str):
         if padding not in ("SAME", "VALID"):
             return None
-        each = zip(_pair(size), dilation, strict=True)
-        reach = [(k - 1) * d + 1 for k, d in each]
-        padding = jax.lax.padtype_to_pads(places, reach, strides, padding)
+        padding = dense_conv.sides(padding, places, _pair(size), strides, dilation)
     sides = [_pair(n) for n in _pair(padding)]
     return Window(_pair(size), strides, (sides[0], sides[1]), dilation)
 
