@@ -1,8 +1,10 @@
-"""A dense convolution whose kernel's gradient is a sum of matrix products on a CPU.
+"""A dense convolution whose gradients are products that are fast on a CPU.
 
-XLA compiles that gradient as plain loops there, which took three to sixteen times as
-long as the convolution itself. Here images are taken a few at a time, so that they stay
-in cache, and every place of the window is one product.
+XLA compiles the kernel's gradient as plain loops there, which took three to sixteen
+times as long as the convolution itself. Here images are taken a few at a time, so that
+they stay in cache, and every place of the window is one matrix product. The images'
+gradient is a convolution, for which XLA has loops too where it can read the kernel
+transposed, as it can within a round; here it cannot.
 """
 
 import functools
@@ -52,6 +54,8 @@ def convolve(
     size, dilation = kernel.shape[:2], options["rhs_dilation"]
     pads = sides(padding, x.shape[1:3], size, strides, dilation)
 
+    others = {name: options[name] for name in ("dimension_numbers", "precision")}
+
     @jax.custom_vjp
     def product(x: Array, kernel: Array) -> Array:
         return usual(x, kernel)
@@ -61,7 +65,7 @@ def convolve(
 
     def transpose(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
         x, kernel = saved
-        (dx,) = jax.linear_transpose(lambda x: usual(x, kernel), x)(dy)
+        dx = of_images(kernel, dy, x.shape[1:3], strides, dilation, pads, **others)
         return dx, of_kernel(x, dy, size, strides, dilation, pads).astype(kernel.dtype)
 
     product.defvjp(remember, transpose)
@@ -80,6 +84,45 @@ def sides(
         return padding
     reach = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
     return jax.lax.padtype_to_pads(places, reach, strides, padding)
+
+
+def of_images(
+    kernel: Float[Array, "a b channels neurons"],
+    dy: Float[Array, "images height width neurons"],
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilation: tuple[int, ...],
+    pads: Any,
+    **options: Any,
+) -> Float[Array, "images rows columns channels"]:
+    """The gradient of a convolution's images: a convolution with the turned kernel.
+
+    Args:
+        kernel: weights.
+        dy: the gradient of the outputs.
+        shape: of the images, rows and columns.
+        strides: of the window.
+        dilation: between its places.
+        pads: zeros before and after, of rows and of columns.
+        **options: as `jax.lax.conv_general_dilated` has them.
+    """
+    reach = [(k - 1) * d for k, d in zip(kernel.shape, dilation, strict=False)]
+    sides = []
+    for n, outputs, stride, far, (low, _) in zip(
+        shape, dy.shape[1:3], strides, reach, pads, strict=True
+    ):
+        before = far - low
+        sides.append((before, n + far - (outputs - 1) * stride - 1 - before))
+    turned = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+    return jax.lax.conv_general_dilated(
+        dy,
+        jax.lax.optimization_barrier(turned),
+        (1, 1),
+        sides,
+        lhs_dilation=strides,
+        rhs_dilation=dilation,
+        **options,
+    )
 
 
 def of_kernel(
