@@ -1,4 +1,4 @@
-"""The maps of several tasks in one figure, the hardest at the bottom.
+"""The maps of several tasks in one figure, the hardest at the bottom, and as tables.
 
     python experiments/05_region_maps/figure.py OUT.png TASK=ERROR=DIR ...
 
@@ -46,7 +46,7 @@ def draw(tasks):
             axes.set_xscale("log")
             axes.set_xlim(low, high)
             axes.minorticks_off()
-    grid[0, 1].set_title("large-sparse − small-dense (points, 95 %)")
+    grid[0, 1].set_title("large-sparse − small-dense (points)")
     for axes in grid[-1]:
         axes.set_xlabel("non-zero weights (nnz)")
     patches = region_plot.class_patches(entries)
@@ -54,8 +54,27 @@ def draw(tasks):
     return figure
 
 
+def rows(found):
+    """A Markdown row a budget: what the figure shows, in points."""
+    gaps = {gap["nnz"]: gap for gap in found["large_sparse_vs_small_dense"]}
+    for entry in found["budgets"]:
+        nnz = entry["nnz"]
+        name = entry["class"] + (" (fragile)" if entry["fragile"] else "")
+        effects = [points(entry[key]) for key in ("weight_effect", "structure_sd")]
+        gap = points(gaps[nnz], "difference") if nnz in gaps else "no reference"
+        yield f"| {nnz:,} | {name} | {effects[0]} | {effects[1]} | {gap} |"
+
+
+def points(found, key="value"):
+    """A difference of accuracies with its interval; "" where there is none."""
+    if found[key] is None:
+        return ""
+    value, low, high = (f"{100 * found[k]:.1f}" for k in (key, "low", "high"))
+    return f"{value} [{low}, {high}]".replace("-", "−")
+
+
 def main():
-    """Write the figure."""
+    """Write the figure and print the tables."""
     out, *given = sys.argv[1:]
     tasks = []
     for one in given:
@@ -64,6 +83,8 @@ def main():
         tasks.append((task, error, found))
     tasks.sort(key=lambda one: float(one[1]))
     Path(out).write_bytes(render(lambda: draw(tasks))["png"])
+    for task, _, found in tasks:
+        print(task, *rows(found), sep="\n")
 
 
 if __name__ == "__main__":
