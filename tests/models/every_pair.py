@@ -37,6 +37,7 @@ FAMILIES = {
 }
 # Three colours are no four inputs, so the first layer stays dense.
 PATTERN = {"sr_ste": "2:4"}
+# Dense networks have no masks to rewire; the search trains them as the reference.
 METHODS = [name for name in build.ALGORITHMS if name not in ("dense", *PATTERN)]
 
 
