@@ -75,7 +75,8 @@ def n_m(n: int | None, m: int, axis: int = -2) -> Pattern:
         if found < 1 or found * groups > count:
             raise UserError(
                 f"the pattern {name} stores at least {(n or 1) * groups:,} of its "
-                f"{size:,} weights, more than {count:,}."
+                f"{size:,} weights, more than the {count:,} that are left for it: "
+                "config.sparsity.density or nnz must be larger."
             )
         return found * groups
 
