@@ -53,7 +53,6 @@ def convolve(
         return usual(x, kernel)
     size, dilation = kernel.shape[:2], options["rhs_dilation"]
     pads = sides(padding, x.shape[1:3], size, strides, dilation)
-
     others = {name: options[name] for name in ("dimension_numbers", "precision")}
 
     @jax.custom_vjp
@@ -106,19 +105,19 @@ def of_images(
         pads: zeros before and after, of rows and of columns.
         **options: as `jax.lax.conv_general_dilated` has them.
     """
-    reach = [(k - 1) * d for k, d in zip(kernel.shape, dilation, strict=False)]
-    sides = []
-    for n, outputs, stride, far, (low, _) in zip(
-        shape, dy.shape[1:3], strides, reach, pads, strict=True
-    ):
-        before = far - low
-        sides.append((before, n + far - (outputs - 1) * stride - 1 - before))
+    reach = [(k - 1) * d for k, d in zip(kernel.shape[:2], dilation, strict=True)]
+    around = [
+        (far - low, n - 1 + low - (outputs - 1) * stride)
+        for n, outputs, stride, far, (low, _) in zip(
+            shape, dy.shape[1:3], strides, reach, pads, strict=True
+        )
+    ]
     turned = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
     return jax.lax.conv_general_dilated(
         dy,
         jax.lax.optimization_barrier(turned),
         (1, 1),
-        sides,
+        around,
         lhs_dilation=strides,
         rhs_dilation=dilation,
         **options,
