@@ -13,7 +13,7 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "configs"
-
+MOST_SECONDS = 600  # that a command may take
 
 # The older of XLA's two code generators, with little done about the code: the many
 # small programs here run for moments, and compile in less than half of the time.
@@ -37,7 +37,7 @@ def run(*arguments, **environment):
         text=True,
         cwd=ROOT,
         env={**os.environ, **environment},
-        timeout=600,
+        timeout=MOST_SECONDS,
     )
     return done.returncode, done.stdout, done.stderr
 

@@ -175,8 +175,10 @@ def _represent(
 ) -> dict[str, Trial]:
     """Compress the layers that are faster so, of trials in no chunk yet."""
     sparse = [t for t in new if t.method != "dense" and not t.parent]
-    examples = {groups.sizes_of(trial): trial for trial in sparse}
-    jobs = [Job(sizes, "represent", (trial,)) for sizes, trial in examples.items()]
+    alike: dict[str, list[Trial]] = {}
+    for trial in sparse:
+        alike.setdefault(groups.sizes_of(trial), []).append(trial)
+    jobs = [Job(sizes, "represent", tuple(some)) for sizes, some in alike.items()]
     layers = _before_training(this, jobs, todo, watch)
     return {
         trial.name: representation.with_rooms(trial, layers[groups.sizes_of(trial)])

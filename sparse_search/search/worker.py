@@ -43,7 +43,7 @@ class Job(NamedTuple):
         name: for messages.
         kind: what to do: find the layers that are faster compressed, find the number of
             lanes, or train.
-        trials: to measure: the members of a group.
+        trials: to measure: those of equal sizes, or the members of a group.
         chunks: to train, one after the other.
         until: the rounds that they shall have been trained for; None: to the end.
         round_seconds: that a round of them is expected to take.
@@ -94,7 +94,10 @@ class Worker:
             raise Stopped
         if job.kind == "represent":
             dataset = self._data().dataset
-            return representation.faster_layers(self._config, dataset, job.trials[0])
+            number = len(job.trials)
+            return representation.faster_layers(
+                self._config, dataset, job.trials[0], number
+            )
         if job.kind == "measure":
             return self.measure(job.trials)
         for chunk in job.chunks:

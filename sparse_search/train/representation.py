@@ -33,7 +33,7 @@ from sparse_search.train.trials import Trial, algorithm_of
 KINDS = ("auto", "masked", "compressed")
 
 _DENSEST = 0.6  # above which no product was ever faster, on any machine seen
-_WORTH_MEASURING = 5e10  # multiply-adds of a dense training
+_WORTH_MEASURING = 5e10  # multiply-adds of dense trainings
 _TOO_LARGE = 2**28  # entries
 _ACTIVATIONS = 2**23  # of a layer's input that is measured with
 _REPEATS = 7
@@ -112,14 +112,23 @@ def asked_for(config: Config, dataset: Dataset, trial: Trial) -> tuple[str, ...]
     return tuple(layers)
 
 
-def faster_layers(config: Config, dataset: Dataset, trial: Trial) -> tuple[str, ...]:
-    """The layers that are measured to be faster compressed; none in short trainings."""
+def faster_layers(
+    config: Config, dataset: Dataset, trial: Trial, trainings: int = 1
+) -> tuple[str, ...]:
+    """The layers that are measured to be faster compressed; none in short trainings.
+
+    Args:
+        config: the experiment.
+        dataset: its data.
+        trial: one of its trials.
+        trainings: how many there are of the same sizes.
+    """
     if not native.usable() or trial.method == "dense":
         return ()
     sites = compressible(config, dataset, trial)
     places = {name: site.places for name, site in sites.items()}
     work = sum(float(one.size) * places.get(one.name, 1) for one in trial.layers)
-    if work * config.batch_size * config.steps < _WORTH_MEASURING:
+    if work * config.batch_size * config.steps * trainings < _WORTH_MEASURING:
         return ()
     if _reason_against(config, trial):
         return ()

@@ -7,6 +7,7 @@ Not among the tests that run by themselves; most of an hour on a core:
 
 import math
 
+import commands
 import data_files
 import numpy as np
 import pytest
@@ -46,7 +47,9 @@ def test_all_families_are_here():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_algorithm_trains(family, tmp_path):
+def test_every_algorithm_trains(family, tmp_path, monkeypatch):
+    # Twenty programs of a deep network compile for minutes.
+    monkeypatch.setattr(commands, "MOST_SECONDS", 3600)
     name, write, width, depth = FAMILIES[family]
     data = tmp_path / "data"
     write(data)

@@ -8,8 +8,9 @@ from sparse_search.config import freeze
 from sparse_search.data import digits
 from sparse_search.errors import UserError
 from sparse_search.search import groups, space
+from sparse_search.search.driver import search
 from sparse_search.search.groups import Planned, Speed
-from sparse_search.train import sharding
+from sparse_search.train import representation, sharding
 from sparse_search.train.lanes import Group, Loaded
 from sparse_search.train.run import Chunk, run_chunk
 
@@ -184,3 +185,17 @@ def test_a_seed_shares_split_and_order_across_structures(group):
         assert (part[[0, 2][lane]][rows[lane]] == 0).all()
     # A pure function of seed and step.
     np.testing.assert_array_equal(rows[0], np.asarray(loaded.rows([0], 10))[0])
+
+
+def test_trials_of_equal_sizes_are_worth_one_measurement(monkeypatch, tmp_path):
+    asked = []
+
+    def faster_layers(config, dataset, trial, trainings):
+        asked.append((trial.budget, trainings))
+        return ()
+
+    monkeypatch.setattr(representation, "faster_layers", faster_layers)
+    fields = config().space.__dict__ | {"widths": (24,), "methods": ("set",)}
+    made = config(executor="local", space=fields | {"small_dense": {"depths": ()}})
+    search(made, tmp_path)
+    assert sorted(asked) == [(300, 2), (600, 2)]  # two seeds each

@@ -174,6 +174,11 @@ def test_auto_takes_the_layers_that_are_faster(monkeypatch):
         trial = trials.single_trial(changed, dataset())
         assert representation.resolve(changed, dataset(), trial).rooms == ()
     assert not asked
+    # A short training is worth it where there are many.
+    short = freeze({**wide_fields(), "steps": 100})
+    trial = trials.single_trial(short, dataset())
+    assert representation.faster_layers(short, dataset(), trial, 100) == tuple(names)
+    assert asked
 
 
 def wide_fields():
