@@ -37,7 +37,6 @@ def get_config(arg: str = ""):
     config.precision = "bfloat16"
     config.batch_size = 256
     config.steps = 500_800  # 100 epochs
-    config.checkpoint_every = 1
     config.optimizer.learning_rate = 0.1
     config.optimizer.weight_decay = 1e-4
     config.optimizer.options = {"momentum": 0.9, "nesterov": True}

@@ -273,7 +273,8 @@ class Config:
             auto: whichever is measured to be faster.
         lanes: how many trials are vmapped together; 0 measures it.
         devices: that train one network together, or a search's lanes; 0 takes all.
-        checkpoint_every: rounds from one checkpoint to the next.
+        checkpoint_every: rounds from one checkpoint to the next; 0 saves the first that
+            ends half a minute after the last.
         save_results: keep the final parameters and masks of every trial.
         executor: local, processes, ray, slurm, or auto: processes on a CPU with several
             cores; or `package.module:factory`.
@@ -301,7 +302,7 @@ class Config:
     representation: str = "auto"
     lanes: int = _within(0, low=0)
     devices: int = _within(1, low=0)
-    checkpoint_every: int = _within(10, low=1)
+    checkpoint_every: int = _within(0, low=0)
     save_results: bool = True
     executor: str = "auto"
     workers: int = _within(0, low=0)

@@ -33,6 +33,8 @@ from sparse_search.train.step import TrainState
 from sparse_search.train.stopped import Stopped
 from sparse_search.train.trials import Trial, algorithm_of, network, trial_from_json
 
+_SECONDS_BETWEEN = 30.0  # checkpoints
+
 
 class Chunk(NamedTuple):
     """Trials of one group that are trained side by side.
@@ -129,7 +131,7 @@ def run_chunk(
         state, saved = found
         done, before, spent = saved.rounds, saved.seconds, saved.flops
         meter = costs.meter(config, chunk.trials)
-        began = time.perf_counter()
+        began = kept = time.perf_counter()
         valid = placed.put(loaded.validation(seeds))
         whole = config.steps // config.sparsity.rewire_every
         until = whole if until is None else until
@@ -145,10 +147,17 @@ def run_chunk(
             spent = meter(spent, emitted)
             emit("round", *emitted)
             stop = processes.any_of(should_stop())
-            pause = done == until and done < whole
-            if stop or pause or done % config.checkpoint_every == 0:
-                seconds = before + time.perf_counter() - began
+            now = time.perf_counter()
+            if config.checkpoint_every:
+                due = done % config.checkpoint_every == 0
+            else:
+                due = now - kept > _SECONDS_BETWEEN
+            # After the last round the result is kept instead.
+            due = done < whole and (due or done == until)
+            if stop or processes.any_of(due):
+                seconds = before + now - began
                 checkpoints.save(state, Saved(done, seconds, names, spent))
+                kept = now
             if stop:
                 raise Stopped
         if until < whole:

@@ -4,6 +4,11 @@ import numpy as np
 import pytest
 from commands import CONFIGS, killed_in_round, lines, ok, run, without_times
 
+from sparse_search.config import freeze
+from sparse_search.train import run as train_run
+from sparse_search.train import single
+from sparse_search.train.checkpoint import Checkpoints
+
 pytestmark = pytest.mark.usefixtures("compiled_as_for_users")
 
 ARGUMENTS = (
@@ -109,3 +114,23 @@ def test_the_workdir_has_what_is_promised(whole):
     board = b"".join(path.read_bytes() for path in (whole / "tb").iterdir())
     for tag in (b"accuracy/valid", b"topology/turnover", b"density/params/Dense_0"):
         assert tag in board
+
+
+@pytest.mark.parametrize(
+    "every, seconds, kept", [(0, 1e9, []), (0, 0, [1, 2, 3]), (2, 0, [2])]
+)
+def test_checkpoints_come_by_time_or_by_rounds(
+    every, seconds, kept, tmp_path, monkeypatch
+):
+    saved = []
+
+    class Noted(Checkpoints):
+        def save(self, state, of):
+            saved.append(of.rounds)
+            super().save(state, of)
+
+    monkeypatch.setattr(train_run, "Checkpoints", Noted)
+    monkeypatch.setattr(train_run, "_SECONDS_BETWEEN", seconds)
+    fields = {"steps": 40, "sparsity": {"rewire_every": 10}}
+    single.train(freeze({**fields, "checkpoint_every": every}), tmp_path)
+    assert saved == kept  # never after the last round, whose result is kept
