@@ -38,6 +38,7 @@ _TILES = ((0.15, 128), (0.02, 256), (0.005, 1024), (0.001, 4096), (0.0003, 16384
 _LARGEST_TILE = 65536  # what 16 bits tell apart
 _NARROW = 256
 _LARGEST = 2**31 - 1
+_SMALLEST_ROOM = 2048
 
 
 class Tile(NamedTuple):
@@ -123,14 +124,15 @@ def tile_of(shape: tuple[int, int], capacity: int) -> Tile:
 def room(nnz: int, size: int) -> int:
     """The capacity for a number of weights: the next of eight steps to its double.
 
-    Few capacities, so that a sweep over densities compiles few programs.
+    Few capacities, so that a sweep over densities compiles few programs; small ones are
+    all the same, since compiling for another takes longer than training with the room.
 
     Args:
         nnz: of the layer.
         size: of the layer, which is never exceeded.
     """
-    step = max(2 ** max((nnz - 1).bit_length() - 4, 0), 16)
-    return min(-(-nnz // step) * step, size)
+    step = 2 ** max((nnz - 1).bit_length() - 4, 0)
+    return min(max(-(-nnz // step) * step, _SMALLEST_ROOM), size)
 
 
 def tiles(shape: tuple[int, int], tile: Tile) -> tuple[int, int]:
