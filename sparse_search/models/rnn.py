@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from sparse_search.models.transformer import check_tokens
-from sparse_search.sparse.layers import Dense
+from sparse_search.sparse.layers import BROADCAST, Dense
 from sparse_search.types import Array, Float, Int, Key
 
 
@@ -23,15 +23,18 @@ def _orthogonal(key: Key, shape: tuple[int, int], dtype: Any = jnp.float32) -> A
     return jnp.concatenate(each, axis=1)
 
 
+def _of_state(features: int) -> Dense:
+    """The product with every position's state."""
+    return Dense(features, repeated=True, kernel_init=_orthogonal, name="state")
+
+
 class _GRUStep(nn.Module):
     """Cho et al. 2014 (arXiv:1406.1078), the reset behind the product as in cuDNN."""
 
     @nn.compact
     def __call__(self, h: Array, inputs: Array) -> tuple[Array, Array]:
         width = h.shape[-1]
-        # Not the package's `Dense`: a product with every position's state cannot be
-        # one with all of them.
-        state = nn.Dense(3 * width, kernel_init=_orthogonal, name="state")(h)
+        state = _of_state(3 * width)(h)
         reset, update, new = jnp.split(inputs, 3, axis=-1)
         of_reset, of_update, of_new = jnp.split(state, 3, axis=-1)
         new = jnp.tanh(new + nn.sigmoid(reset + of_reset) * of_new)
@@ -49,7 +52,7 @@ class _LSTMStep(nn.Module):
     ) -> tuple[tuple[Array, Array], Array]:
         h, cell = carry
         width = h.shape[-1]
-        state = nn.Dense(4 * width, kernel_init=_orthogonal, name="state")(h)
+        state = _of_state(4 * width)(h)
         enter, forget, new, leave = jnp.split(inputs + state, 4, axis=-1)
         cell = nn.sigmoid(forget + 1) * cell + nn.sigmoid(enter) * jnp.tanh(new)
         h = nn.sigmoid(leave) * jnp.tanh(cell)
@@ -76,7 +79,7 @@ class Recurrent(nn.Module):
         zeros = jnp.zeros((x.shape[0], self.width), inputs.dtype)
         over_positions = nn.scan(
             step,
-            variable_broadcast="params",
+            variable_broadcast=BROADCAST,
             split_rngs={"params": False},
             in_axes=1,
             out_axes=1,

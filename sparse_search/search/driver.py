@@ -177,11 +177,13 @@ def _represent(
     sparse = [t for t in new if t.method != "dense" and not t.parent]
     alike: dict[str, list[Trial]] = {}
     for trial in sparse:
-        alike.setdefault(groups.sizes_of(trial), []).append(trial)
+        alike.setdefault(representation.sizes_of(trial), []).append(trial)
     jobs = [Job(sizes, "represent", tuple(some)) for sizes, some in alike.items()]
     layers = _before_training(this, jobs, todo, watch)
     return {
-        trial.name: representation.with_rooms(trial, layers[groups.sizes_of(trial)])
+        trial.name: representation.with_rooms(
+            trial, layers[representation.sizes_of(trial)]
+        )
         for trial in sparse
     }
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from sparse_search import records
 from sparse_search.config import Config
-from sparse_search.train import representation
 from sparse_search.train.run import Chunk, plan_record, planned_chunk
 from sparse_search.train.trials import Trial
 
@@ -49,11 +48,6 @@ def shape_of(trial: Trial) -> str:
     kind = "dense" if trial.method == "dense" else "sparse"
     rooms = "".join(f"-c{capacity}" for _, capacity in trial.rooms)
     return f"{kind}-w{trial.width}-d{trial.depth}{rooms}"
-
-
-def sizes_of(trial: Trial) -> str:
-    """Trials of equal sizes have the same layers that are faster compressed."""
-    return representation.with_rooms(trial, dict(trial.counts)).group
 
 
 def read_plan(workdir: Path) -> dict[str, Planned]:

@@ -1,13 +1,14 @@
 """What an executor's worker does: measure a group's speed, train bundles of chunks.
 
-A worker keeps the data set on its device and the compiled programs of every group it
-has met.
+A worker keeps the data set on its device and the compiled programs of the groups it has
+met, of as many as the operating system lets it.
 """
 
 import contextlib
 import dataclasses
 import errno
 import fcntl
+import gc
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -113,9 +114,15 @@ class Worker:
         return self._loaded
 
     def _group(self, trial: Trial) -> Group:
-        if trial.group not in self._groups:
-            self._groups[trial.group] = Group(self._config, trial, self._data())
-        return self._groups[trial.group]
+        group = self._groups.pop(trial.group, None)
+        if group is None:
+            # XLA maps the code of a program piece by piece, of deep networks thousands.
+            while self._groups and mapped() > 0.5:
+                self._groups.pop(next(iter(self._groups)))  # met the longest ago
+                gc.collect()
+            group = Group(self._config, trial, self._data())
+        self._groups[trial.group] = group
+        return group
 
     def measure(self, trials: Sequence[Trial]) -> Speed:
         """Find how many lanes train a group soonest.
@@ -155,6 +162,18 @@ class Worker:
         """How long the whole group takes, lanes that stay empty counted."""
         chunks = -(-len(trials) // speed.lanes)
         return chunks * speed.seconds * self._config.steps
+
+
+def mapped() -> float:
+    """The part of its memory mappings that this process has used; 0 if it is not known.
+
+    Linux allows a process a number of them, 65,530 by default.
+    """
+    try:
+        most = int(Path("/proc/sys/vm/max_map_count").read_text())
+        return Path("/proc/self/maps").read_bytes().count(b"\n") / most
+    except OSError:
+        return 0.0
 
 
 def _step_seconds(

@@ -121,8 +121,21 @@ def tile_of(shape: tuple[int, int], capacity: int) -> Tile:
     return Tile(min(size, shape[0]), min(size, shape[1]))
 
 
+def rounded(nnz: int, size: int) -> int:
+    """A number of weights, up to the next of eight steps to its double.
+
+    Layers of equal rounded numbers are about equally fast.
+
+    Args:
+        nnz: of the layer.
+        size: of the layer, which is never exceeded.
+    """
+    step = max(2 ** max((nnz - 1).bit_length() - 4, 0), 16)
+    return min(-(-nnz // step) * step, size)
+
+
 def room(nnz: int, size: int) -> int:
-    """The capacity for a number of weights: the next of eight steps to its double.
+    """The capacity for a number of weights.
 
     Few capacities, so that a sweep over densities compiles few programs; small ones are
     all the same, since compiling for another takes longer than training with the room.
@@ -131,8 +144,7 @@ def room(nnz: int, size: int) -> int:
         nnz: of the layer.
         size: of the layer, which is never exceeded.
     """
-    step = 2 ** max((nnz - 1).bit_length() - 4, 0)
-    return min(max(-(-nnz // step) * step, _SMALLEST_ROOM), size)
+    return min(max(rounded(nnz, size), _SMALLEST_ROOM), size)
 
 
 def tiles(shape: tuple[int, int], tile: Tile) -> tuple[int, int]:

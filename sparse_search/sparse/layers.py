@@ -24,6 +24,8 @@ _MANY = 1024  # rows of a batch
 _FEW = 16  # neurons
 
 TOPOLOGY, TAPS = "topology", "taps"
+BROADCAST = ("params", TOPOLOGY, TAPS)
+"""The collections that a scan over a layer's inputs broadcasts."""
 
 
 class Pending(NamedTuple):
@@ -45,9 +47,12 @@ class Dense(nn.Dense):
 
     Attributes:
         relu: whether max(·, 0) follows.
+        repeated: whether it has many inputs, one after the other, within a scan that
+            broadcasts `BROADCAST`: then its dense gradient is a sum over them.
     """
 
     relu: bool = False
+    repeated: bool = False
 
     @nn.compact
     def __call__(self, inputs: Array | Pending, *, wait: bool = False) -> Any:
@@ -227,7 +232,9 @@ def with_taps(
         if isinstance(layer, Dense | Conv) and context.method_name == "__call__":
             x = args[0].x if isinstance(args[0], Pending) else args[0]
             rows: float = x.size // x.shape[-1]
-            if isinstance(layer, Conv):
+            if isinstance(layer, Dense):
+                rows = math.inf if layer.repeated else rows
+            else:
                 window = window_of(layer, x.shape[-3:-1])
                 if window is None:
                     return out

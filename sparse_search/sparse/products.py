@@ -55,7 +55,8 @@ def zero_taps(topology: Tiled, rows: float, activations: Any, weights: Any) -> T
 
     Args:
         topology: of the layer.
-        rows: of its batch; infinite for the places of a convolution's window.
+        rows: of its batch; infinite for the places of a convolution's window, and where
+            batches follow each other.
         activations: their type.
         weights: their type.
     """
@@ -168,14 +169,14 @@ def _outputs(relu: bool, layers: tuple[Layer, ...], x: Array) -> list[Array]:
 
 
 def _remember(relu: bool, layers: Any, x: Any) -> Any:
-    tapped = [layer.taps is not None for layer in layers]
+    tapped = [layer.taps and tuple(() for _ in layer.taps) for layer in layers]
     plain = tuple(
         Layer(*jax.tree.map(lambda p: p.value, tuple(layer)[:3], is_leaf=_is_primal))
         for layer in layers
     )
     out = _outputs(relu, plain, x.value)
     # What is static goes as the structure of the residuals.
-    flags = [() if flag else None for flag in (x.perturbed, *tapped)]
+    flags = [() if x.perturbed else None, *tapped]
     return out[-1], (plain, out if relu else [*out[:-1], None], flags)
 
 
@@ -195,8 +196,8 @@ def _transpose(relu: bool, saved: Any, dy: Array) -> Any:
         )
         taps = None
         if tapped[number] is not None:
-            many = x.shape[1] > len(g)
-            taps = (_matmul(x, g.T, layer.values.dtype),) if many else (x, g)
+            whole = len(tapped[number]) == 1
+            taps = (_matmul(x, g.T, layer.values.dtype),) if whole else (x, g)
         made.insert(0, Layer(None, dw, db, taps))  # type: ignore[arg-type]
         g, db = dx, sums
     return tuple(made), g if need_first is not None else None

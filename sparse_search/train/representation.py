@@ -71,6 +71,14 @@ def with_rooms(trial: Trial, layers: Collection[str]) -> Trial:
     return dataclasses.replace(trial, rooms=rooms)
 
 
+def sizes_of(trial: Trial) -> str:
+    """Trials of equal sizes have the same layers that are faster compressed."""
+    numbers = tuple(
+        (layer.name, formats.rounded(layer.count, layer.size)) for layer in trial.layers
+    )
+    return dataclasses.replace(trial, rooms=numbers).group
+
+
 def resolve(config: Config, dataset: Dataset, trial: Trial) -> Trial:
     """The trial in its representation.
 
@@ -132,12 +140,12 @@ def faster_layers(
         return ()
     if _reason_against(config, trial):
         return ()
-    rooms = dict(with_rooms(trial, dict(trial.counts)).rooms)
+    numbers = {one.name: formats.rounded(one.count, one.size) for one in trial.layers}
     candidates = _candidates(config, dataset, trial, densest=_DENSEST)
     return tuple(
         layer
         for layer, site in candidates.items()
-        if faster(site, rooms[layer], config.batch_size)
+        if faster(site, numbers[layer], config.batch_size)
     )
 
 
@@ -253,7 +261,7 @@ def _elementwise(spec: str) -> bool:
 
 
 @functools.cache
-def faster(site: Site, capacity: int, batch: int) -> bool:
+def faster(site: Site, nnz: int, batch: int) -> bool:
     """Whether a layer's step is faster compressed than masked, here and now.
 
     Its product on inputs of their real size, both gradients and a momentum update of
@@ -265,7 +273,7 @@ def faster(site: Site, capacity: int, batch: int) -> bool:
     size = math.prod(shape)
     if size > _TOO_LARGE:
         return True
-    places = rng.choice(size, capacity, replace=False, shuffle=False)
+    places = rng.choice(size, nnz, replace=False, shuffle=False)
     mask = np.zeros(size, bool)
     mask[places] = True
     topology = formats.from_mask(mask.reshape(site.kernel))
@@ -273,7 +281,7 @@ def faster(site: Site, capacity: int, batch: int) -> bool:
     batch = min(batch, max(_ACTIVATIONS // math.prod(site.given), 1))
     x = jnp.asarray(rng.standard_normal((batch, *site.given)), jnp.float32)
     bias = {"bias": jnp.zeros(shape[1])} if site.layer.use_bias else {}
-    values = jnp.asarray(rng.standard_normal(capacity), jnp.float32)
+    values = jnp.asarray(rng.standard_normal(nnz), jnp.float32)
     weights = formats.to_dense(topology, values).reshape(site.kernel)
 
     def step(mask: Any) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from sparse_search.algorithms import grow_prune
 from sparse_search.algorithms.compressed import reason_against
 from sparse_search.masks.patterns import by_name
 from sparse_search.sparse import formats, native
-from sparse_search.sparse.layers import Conv, Dense
+from sparse_search.sparse.layers import BROADCAST, Conv, Dense
 from sparse_search.train import rounds
 
 EVERY, BATCH = 5, 16
@@ -62,6 +62,32 @@ class Images(nn.Module):
         return Dense(SIZES[-1], **kind)(jnp.mean(x, axis=1))
 
 
+class Step(nn.Module):
+    """A position of a recurrent layer."""
+
+    @nn.compact
+    def __call__(self, state, inputs):
+        product = Dense(20, repeated=True, name="state", param_dtype=jnp.float64)
+        state = jnp.tanh(inputs + product(state))
+        return state, state
+
+
+class Text(nn.Module):
+    """A recurrent layer over the rows of an image, in float64."""
+
+    @nn.compact
+    def __call__(self, x):
+        x = Dense(20, name="inputs", param_dtype=jnp.float64)(x.astype(jnp.float64))
+        over_rows = nn.scan(
+            Step,
+            variable_broadcast=BROADCAST,
+            split_rngs={"params": False},
+            in_axes=1,
+        )
+        state, _ = over_rows(name="step")(jnp.zeros((len(x), 20)), x)
+        return Dense(SIZES[-1], name="head", param_dtype=jnp.float64)(state)
+
+
 NETS = {
     "mlp": (Net(), (30,), SPARSE),
     "images": (
@@ -74,6 +100,11 @@ NETS = {
                 **{"q": 50, "k": 40, "v": 60},
             }.items()
         },
+    ),
+    "text": (
+        Text(),
+        (6, 6),
+        {"params/inputs/kernel": 50, "params/step/state/kernel": 90},
     ),
 }
 
@@ -146,7 +177,10 @@ def masked(name, net):
 ROOMS = {
     "all layers": tuple((layer, count + 7) for layer, count in SPARSE.items()),
     "the middle one": (("params/Dense_1/kernel", 320),),
-    "images": tuple((layer, count + 7) for layer, count in NETS["images"][2].items()),
+    **{
+        net: tuple((layer, count + 7) for layer, count in NETS[net][2].items())
+        for net in ("images", "text")
+    },
 }
 
 
@@ -154,6 +188,7 @@ CASES = [(name, "all layers", True) for name in CAN]
 CASES += [("rigl", "the middle one", True)]
 CASES += [("rigl", "all layers", False)]
 CASES += [("rigl", "images", True)]
+CASES += [("rigl", "text", True), ("rigl", "text", False)]
 
 
 @pytest.mark.parametrize("name, rooms, kernel", CASES)
@@ -162,7 +197,7 @@ def test_the_same_masks_and_weights(name, rooms, kernel, monkeypatch):
         pytest.skip("the kernel was not built here")
     if not kernel:
         monkeypatch.setattr(native, "usable", lambda: False)
-    net = "images" if rooms == "images" else "mlp"
+    net = rooms if rooms in NETS else "mlp"
     with jax.enable_x64(True):
         ours = trained(name, ROOMS[rooms], net)
     for (mask, params, momentum, *metrics), expected in zip(

@@ -10,6 +10,7 @@ from sparse_search.errors import UserError
 from sparse_search.search import groups, space
 from sparse_search.search.driver import search
 from sparse_search.search.groups import Planned, Speed
+from sparse_search.search.worker import Job, Worker, mapped
 from sparse_search.train import representation, sharding
 from sparse_search.train.lanes import Group, Loaded
 from sparse_search.train.run import Chunk, run_chunk
@@ -199,3 +200,32 @@ def test_trials_of_equal_sizes_are_worth_one_measurement(monkeypatch, tmp_path):
     made = config(executor="local", space=fields | {"small_dense": {"depths": ()}})
     search(made, tmp_path)
     assert sorted(asked) == [(300, 2), (600, 2)]  # two seeds each
+
+
+def test_a_worker_drops_the_programs_of_the_group_it_met_the_longest_ago(
+    monkeypatch, tmp_path, trials
+):
+    (tmp_path / "checkpoints").mkdir()
+    worker = Worker(config(), tmp_path)
+    of_group = {t.group: t for t in trials if t.method == "rigl" and t.seed == 0}
+    first, second = of_group.values()
+    other = next(t for t in trials if t.method == "static")
+
+    def train(trial):
+        chunk = Chunk(f"{trial.group}-{trial.seed}", (trial,), 1)
+        worker.perform(Job(chunk.name, "train", chunks=(chunk,)), lambda: False)
+
+    train(first)
+    train(second)
+    train(dataclasses.replace(first, seed=1))  # the same group
+    used = mapped()
+    monkeypatch.setattr(
+        "sparse_search.search.worker.mapped",
+        lambda: 0.1 if len(worker._groups) < 2 else 0.6,
+    )
+    train(other)
+    assert list(worker._groups) == [first.group, other.group]
+    if used:  # where it is known: the programs of two groups, not of three
+        train(second)
+        assert list(worker._groups) == [other.group, second.group]
+        assert mapped() < 1.2 * used
