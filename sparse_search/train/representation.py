@@ -73,10 +73,12 @@ def with_rooms(trial: Trial, layers: Collection[str]) -> Trial:
 
 def sizes_of(trial: Trial) -> str:
     """Trials of equal sizes have the same layers that are faster compressed."""
-    numbers = tuple(
-        (layer.name, formats.rounded(layer.count, layer.size)) for layer in trial.layers
-    )
-    return dataclasses.replace(trial, rooms=numbers).group
+    return dataclasses.replace(trial, rooms=tuple(_numbers(trial).items())).group
+
+
+def _numbers(trial: Trial) -> dict[str, int]:
+    """The rounded number of weights of every sparse layer."""
+    return {one.name: formats.rounded(one.count, one.size) for one in trial.layers}
 
 
 def resolve(config: Config, dataset: Dataset, trial: Trial) -> Trial:
@@ -140,7 +142,7 @@ def faster_layers(
         return ()
     if _reason_against(config, trial):
         return ()
-    numbers = {one.name: formats.rounded(one.count, one.size) for one in trial.layers}
+    numbers = _numbers(trial)
     candidates = _candidates(config, dataset, trial, densest=_DENSEST)
     return tuple(
         layer
