@@ -24,6 +24,9 @@ static INLINE void store(A* p, V v, bool last, int n) {
   }
 }
 
+constexpr int kSums = 16;     // of gradients, that are made from vectors at a time
+constexpr int kReadings = 16;  // of a row, from which on it is copied to where it is near
+
 #define ROWS(r) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
 #define EACH(z) _Pragma("GCC unroll 8") for (int z = 0; z < N; z++)
 #define PAIRS(z) _Pragma("GCC unroll 8") for (int z = 0; z < N; z += 2)
@@ -61,101 +64,118 @@ static INLINE void write(A* p, const V* a, int n) {
   }
 }
 
-// Memory that will be read soon, so that it is in the second-level cache by then.
-static INLINE void soon(const void* from, int64_t bytes) {
-  const char* p = static_cast<const char*>(from);
-  for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(p + b, 0, 2);
+// A pointer that is in a register from here on. Rows are read at fixed distances from one
+// then; left to itself, the compiler has an address for every vector.
+template <class A>
+static INLINE const A* held(const A* p) {
+  asm("" : "+r"(p));
+  return p;
 }
 
-// The part of `rows` that is fetched beside row i of `of`.
-static INLINE int32_t share(int64_t rows, int32_t i, int32_t of) { return rows * i / of; }
+// What the weights of one output do: a += Σ w x over its weights [k, stop).
+template <class V, class A, int N, bool kTail, class Weight, class Row>
+static INLINE void weights_into(V* a, int32_t k, int32_t stop, int n, Weight weight, Row row) {
+  for (; k < stop; k++) {
+    const V w = V::all(weight(k));
+    read<V, A, N, kTail>(held<A>(row(k)), n,
+                         [&](int z, V x) ALWAYS { a[z] = V::fma(w, x, a[z]); });
+  }
+}
 
-// Sums that go on in the next tile are kept in `sums_left`, [rows, N vectors], where
-// activations have fewer bits than they are summed in. What a convolution reads is in cache
-// without tiles; its sums stay in registers.
-template <class V, class A, class I, class P, int N, bool kTail, bool kWindow>
-static void forward_rows(const Layer& l, const A* x, const typename V::T* bias, A* y, bool relu,
-                         int32_t tile, int32_t begin, int32_t end, int64_t first, int n,
-                         typename V::T* sums_left) {
+// What is read of one tile: rows of activations that are `row` apart, and its weights'
+// values in the order of their use, if they were put into it, else null.
+template <class V, class A>
+struct Tile {
+  int32_t number;  // of those that follow each other in a sum
+  const A* rows;
+  int64_t row;
+  const typename V::T* values;
+};
+
+// Sums that go on in the next tile are kept in `left`, [rows, N vectors], where activations
+// have fewer bits than they are summed in.
+template <class V, class A, class I, class P, int N, bool kTail>
+static void forward_rows(const Layer& l, const Tile<V, A>& from, const typename V::T* bias, A* y,
+                         bool relu, int32_t tile, int32_t begin, int32_t end, int64_t first,
+                         int n, typename V::T* left) {
+  constexpr bool kShort = sizeof(A) < sizeof(typename V::T);
+  const bool final = from.number == l.tiles_in - 1;
+  const int64_t at = static_cast<int64_t>(from.number) * l.tiles_out + tile;
+  const int32_t* ptr = l.out_ptr + at * (l.tile_out + 1);
+  const auto* values = static_cast<const typename V::T*>(l.values) + ptr[0];
   const I* ins = static_cast<const I*>(l.ins);
   const P* perm = static_cast<const P*>(l.perm);
-  const auto* values = static_cast<const typename V::T*>(l.values);
-  constexpr bool kShort = sizeof(A) < sizeof(typename V::T);
-  for (int t = kWindow ? l.tiles_in - 1 : 0; t < l.tiles_in; t++) {
-    const bool final = t == l.tiles_in - 1;
-    const bool ahead = !kWindow && !final && l.tile_in * N * V::lanes * sizeof(A) <= kAhead;
-    const int64_t next = static_cast<int64_t>(t + 1) * l.tiles_out + tile;
-    const int32_t* next_ptr = l.out_ptr + next * (l.tile_out + 1);
-    const A* next_x = x + static_cast<int64_t>(t + 1) * l.tile_in * l.batch + first;
-    const int32_t next_rows =
-        l.in - (t + 1) * l.tile_in < l.tile_in ? l.in - (t + 1) * l.tile_in : l.tile_in;
-    for (int32_t i = begin; i < end; i++) {
-      if (ahead) {
-        const int32_t at = i - begin, of = end - begin;
-        for (int32_t r = share(next_rows, at, of); r < share(next_rows, at + 1, of); r++)
-          soon(next_x + r * l.batch, N * V::lanes * sizeof(A));
-        const int64_t number = next_ptr[l.tile_out] - next_ptr[0];
-        const int32_t from = share(number, at, of);
-        soon(values + next_ptr[0] + from, (share(number, at + 1, of) - from) * sizeof(*values));
-      }
-      A* yi = y + (static_cast<int64_t>(tile) * l.tile_out + i) *
-                      (kWindow ? l.window->y_row : l.batch) + first;
-      if (kWindow) yi += l.window->margin;
-      auto* left =
-          sums_left ? sums_left + static_cast<int64_t>(i - begin) * N * V::lanes : nullptr;
-      V a[N];
-      bool begun = false;
-      for (int s = kWindow ? 0 : t; s <= t; s++) {
-        const int64_t at = static_cast<int64_t>(s) * l.tiles_out + tile;
-        const int32_t* ptr = l.out_ptr + at * (l.tile_out + 1);
-        int32_t k = ptr[i], stop = ptr[i + 1];
-        if (s && k == stop && !(final && (relu || kShort)) && !kWindow) continue;
-        if (!begun) {
-          begun = true;
-          if (!s) {
-            const V b = V::all(bias[tile * l.tile_out + i]);
-            EACH(z) a[z] = b;
-          } else if (kShort) {
-            EACH(z) a[z] = V::load(left + z * V::lanes);
-          } else {
-            read_to<V, A, N, kTail>(a, yi, n);
-          }
-        }
-        const A* x0 = x + static_cast<int64_t>(s) * l.tile_in * l.batch + first;
-        const auto* v = values + ptr[0];
-        for (; k < stop; k++) {
-          const V w = V::all(v[perm[k]]);
-          const A* xj = kWindow ? x + l.window->start[s * l.tile_in + ins[k]] + first
-                                : x0 + static_cast<int64_t>(ins[k]) * l.batch;
-          read<V, A, N, kTail>(
-              xj, n, [&](int z, V v) ALWAYS { a[z] = V::fma(w, v, a[z]); });
-        }
-      }
-      if (!begun) continue;
-      if (final && relu) {
-        EACH(z) a[z] = V::relu(a[z]);
-      }
-      if (kShort && !final) {
-        EACH(z) a[z].store(left + z * V::lanes);
-      } else {
-        write<V, A, N, kTail>(yi, a, n);
-      }
+  const auto row = [&](int32_t k) ALWAYS { return from.rows + ins[k] * from.row; };
+  for (int32_t i = begin; i < end; i++) {
+    const int32_t k = ptr[i], stop = ptr[i + 1];
+    if (from.number && k == stop && !(final && (relu || kShort))) continue;
+    const int64_t output = static_cast<int64_t>(tile) * l.tile_out + i;
+    A* yi = y + output * l.batch + first;
+    auto* own = kShort ? left + (i - begin) * N * V::lanes : nullptr;
+    V a[N];
+    if (!from.number) {
+      EACH(z) a[z] = V::all(bias[output]);
+    } else if (kShort) {
+      EACH(z) a[z] = V::load(own + z * V::lanes);
+    } else {
+      read_to<V, A, N, kTail>(a, yi, n);
+    }
+    if (from.values) {
+      weights_into<V, A, N, kTail>(
+          a, k, stop, n, [&](int32_t k) ALWAYS { return from.values[k - ptr[begin]]; }, row);
+    } else {
+      weights_into<V, A, N, kTail>(
+          a, k, stop, n, [&](int32_t k) ALWAYS { return values[perm[k]]; }, row);
+    }
+    if (final && relu) {
+      EACH(z) a[z] = V::relu(a[z]);
+    }
+    if (kShort && !final) {
+      EACH(z) a[z].store(own + z * V::lanes);
+    } else {
+      write<V, A, N, kTail>(yi, a, n);
     }
   }
 }
 
-// What the weights of one input do backward: a += W g, dw = x gᵀ.
+// Of a convolution. What it reads is in cache without tiles; its sums stay in registers.
+template <class V, class A, class I, class P>
+static void window_forward_rows(const Layer& l, const A* x, const typename V::T* bias, A* y,
+                                int32_t tile, int64_t first) {
+  constexpr int N = kMaxVectors;
+  const I* ins = static_cast<const I*>(l.ins);
+  const P* perm = static_cast<const P*>(l.perm);
+  const int32_t outputs = l.out - tile * l.tile_out;
+  for (int32_t i = 0; i < l.tile_out && i < outputs; i++) {
+    const int64_t output = static_cast<int64_t>(tile) * l.tile_out + i;
+    V a[N];
+    EACH(z) a[z] = V::all(bias[output]);
+    for (int32_t t = 0; t < l.tiles_in; t++) {
+      const int64_t at = static_cast<int64_t>(t) * l.tiles_out + tile;
+      const int32_t* ptr = l.out_ptr + at * (l.tile_out + 1);
+      const auto* values = static_cast<const typename V::T*>(l.values) + ptr[0];
+      const int64_t* start = l.window->start + t * l.tile_in;
+      weights_into<V, A, N, false>(
+          a, ptr[i], ptr[i + 1], 0, [&](int32_t k) ALWAYS { return values[perm[k]]; },
+          [&](int32_t k) ALWAYS { return x + start[ins[k]] + first; });
+    }
+    write<V, A, N, false>(y + output * l.window->y_row + l.window->margin + first, a, 0);
+  }
+}
+
+// What the weights of one input do backward: a += W g, dw = x gᵀ. Of dw, places up to
+// `room` may be written, which are those of the weights that follow and come later.
 template <class V, class A, class I, int N, bool kTail, bool kDx>
 static INLINE void weights_of(const I* outs, const typename V::T* values, int32_t k, int32_t stop,
                               const A* g, int64_t row, const V* xj, V* a, V* sum,
-                              typename V::T* dw, int n, bool add) {
+                              typename V::T* dw, int32_t room, int n, bool add) {
   while (k < stop) {
-    const int m = stop - k < 16 ? stop - k : 16;
+    const int m = stop - k < kSums ? stop - k : kSums;
     for (int q = 0; q < m; q++) {
       const V w = V::all(values[k + q]);
-      const A* gi = g + static_cast<int64_t>(outs[k + q]) * row;
       V s0 = V::zero(), s1 = V::zero();
-      read<V, A, N, kTail>(gi, n, [&](int z, V gz) ALWAYS {
+      read<V, A, N, kTail>(held<A>(g + outs[k + q] * row), n, [&](int z, V gz) ALWAYS {
+        gz.hold();
         if (kDx) a[z] = V::fma(w, gz, a[z]);
         if (z & 1) {
           s1 = V::fma(xj[z], gz, s1);
@@ -165,55 +185,54 @@ static INLINE void weights_of(const I* outs, const typename V::T* values, int32_
       });
       sum[q] = V::add(s0, s1);
     }
-    sums(sum, dw + k, m, add);
+    sums(sum, dw + k, m, room - k, add);
     k += m;
   }
 }
 
+// Sums are kept in `left` as in forward_rows.
 template <class V, class A, class I, int N, bool kTail, bool kDx>
-static void backward_rows(const Layer& l, const A* x, const A* g, A* dx, typename V::T* dw,
-                          typename V::T* row_sums, int32_t tile, int32_t begin, int32_t end,
-                          int64_t first, int n, bool add, typename V::T* sums_left) {
+static void backward_rows(const Layer& l, const Tile<V, A>& from, const A* x, A* dx,
+                          typename V::T* dw, typename V::T* row_sums, int32_t tile,
+                          int32_t begin, int32_t end, int64_t first, int n, bool add,
+                          typename V::T* left) {
   using T = typename V::T;
   const I* outs = static_cast<const I*>(l.outs);
   const T* values = static_cast<const T*>(l.values);
   constexpr bool kShort = kDx && sizeof(A) < sizeof(T);
-  V sum[16];
+  V sum[kSums];
   for (V& one : sum) one = V::zero();
-  for (int t = 0; t < l.tiles_out; t++) {
-    const bool final = t == l.tiles_out - 1, gate = kDx && row_sums && final;
-    const int32_t* ptr =
-        l.in_ptr + (static_cast<int64_t>(tile) * l.tiles_out + t) * (l.tile_in + 1);
-    const A* g0 = g + static_cast<int64_t>(t) * l.tile_out * l.batch + first;
-    for (int32_t j = begin; j < end; j++) {
-      if (ptr[j] == ptr[j + 1] && (t || !kDx) && !gate && !(kShort && final)) continue;
-      const int64_t row = (static_cast<int64_t>(tile) * l.tile_in + j) * l.batch + first;
-      T* left = sums_left ? sums_left + static_cast<int64_t>(j - begin) * N * V::lanes : nullptr;
-      V a[N], xj[N];
-      read_to<V, A, N, kTail>(xj, x + row, n);
-      if (kDx && !t) {
-        EACH(z) a[z] = V::zero();
-      } else if (kShort) {
-        EACH(z) a[z] = V::load(left + z * V::lanes);
-      } else if (kDx) {
-        read_to<V, A, N, kTail>(a, dx + row, n);
+  const bool final = from.number == l.tiles_out - 1, gate = kDx && row_sums && final;
+  const int64_t at = static_cast<int64_t>(tile) * l.tiles_out + from.number;
+  const int32_t* ptr = l.in_ptr + at * (l.tile_in + 1);
+  for (int32_t j = begin; j < end; j++) {
+    if (ptr[j] == ptr[j + 1] && (from.number || !kDx) && !gate && !(kShort && final)) continue;
+    const int64_t input = static_cast<int64_t>(tile) * l.tile_in + j;
+    const int64_t row = input * l.batch + first;
+    T* own = kShort ? left + (j - begin) * N * V::lanes : nullptr;
+    V a[N], xj[N];
+    read_to<V, A, N, kTail>(xj, x + row, n);
+    if (kDx && !from.number) {
+      EACH(z) a[z] = V::zero();
+    } else if (kShort) {
+      EACH(z) a[z] = V::load(own + z * V::lanes);
+    } else if (kDx) {
+      read_to<V, A, N, kTail>(a, dx + row, n);
+    }
+    weights_of<V, A, I, N, kTail, kDx>(outs, values, ptr[j], ptr[j + 1], from.rows, from.row, xj,
+                                       a, sum, dw, ptr[end], n, add);
+    if (gate) {
+      V total = V::zero();
+      EACH(z) {
+        a[z] = V::where_positive(xj[z], a[z]);
+        total = V::add(total, a[z]);
       }
-      weights_of<V, A, I, N, kTail, kDx>(outs, values, ptr[j], ptr[j + 1], g0, l.batch, xj, a,
-                                         sum, dw, n, add);
-      if (gate) {
-        V total = V::zero();
-        EACH(z) {
-          a[z] = V::where_positive(xj[z], a[z]);
-          total = V::add(total, a[z]);
-        }
-        T* to = row_sums + static_cast<int64_t>(tile) * l.tile_in + j;
-        *to = add ? *to + total.sum() : total.sum();
-      }
-      if (kShort && !final) {
-        EACH(z) a[z].store(left + z * V::lanes);
-      } else if (kDx) {
-        write<V, A, N, kTail>(dx + row, a, n);
-      }
+      row_sums[input] = add ? row_sums[input] + total.sum() : total.sum();
+    }
+    if (kShort && !final) {
+      EACH(z) a[z].store(own + z * V::lanes);
+    } else if (kDx) {
+      write<V, A, N, kTail>(dx + row, a, n);
     }
   }
 }
@@ -227,7 +246,7 @@ static void window_rows(const Layer& l, const A* x, const A* g, A* dx, typename 
   const T* values = static_cast<const T*>(l.values);
   const Window& window = *l.window;
   const int64_t step = l.tile_in + 1;
-  V sum[16];
+  V sum[kSums];
   for (V& one : sum) one = V::zero();
   for (int32_t row = 0; row < window.rows; row++) {
     const int64_t at = row * window.x_row + first;
@@ -242,7 +261,7 @@ static void window_rows(const Layer& l, const A* x, const A* g, A* dx, typename 
       const A* g0 = g + window.margin - window.shift[p] + first;
       for (int s = 0; s < l.tiles_out; s++, ptr += step, g0 += l.tile_out * window.y_row)
         weights_of<V, A, I, N, false, kDx>(outs, values, ptr[0], ptr[1], g0, window.y_row, xj, a,
-                                           sum, dw, 0, add);
+                                           sum, dw, ptr[1], 0, add);
     }
     if (kDx) write<V, A, N, false>(dx + at, a, 0);
   }
@@ -269,58 +288,111 @@ struct Typed {
   using T = typename V::T;
   template <int N, bool kTail>
   struct Forward {
-    static void run(const Layer* l, const A* x, const T* bias, A* y, bool relu, int32_t tile,
-                    int32_t begin, int32_t end, int64_t first, T* sums_left, int n) {
-      forward_rows<V, A, I, P, N, kTail, false>(*l, x, bias, y, relu, tile, begin, end, first,
-                                                n, sums_left);
+    static void run(const Layer* l, const Tile<V, A>* from, const T* bias, A* y, bool relu,
+                    int32_t tile, int32_t begin, int32_t end, int64_t first, T* left, int n) {
+      forward_rows<V, A, I, P, N, kTail>(*l, *from, bias, y, relu, tile, begin, end, first, n,
+                                         left);
     }
   };
   template <int N, bool kTail>
   struct Backward {
-    static void run(const Layer* l, const A* x, const A* g, A* dx, T* dw, int32_t tile,
-                    int32_t begin, int32_t end, int64_t first, bool add, T* row_sums,
-                    T* sums_left, int n) {
-      if (dx) {
-        backward_rows<V, A, I, N, kTail, true>(*l, x, g, dx, dw, row_sums, tile, begin, end,
-                                               first, n, add, sums_left);
-      } else {
-        backward_rows<V, A, I, N, kTail, false>(*l, x, g, dx, dw, row_sums, tile, begin, end,
-                                                first, n, add, sums_left);
-      }
+    static void run(const Layer* l, const Tile<V, A>* from, const A* x, A* dx, T* dw,
+                    int32_t tile, int32_t begin, int32_t end, int64_t first, bool add,
+                    T* row_sums, T* left, int n) {
+      const auto f = dx ? backward_rows<V, A, I, N, kTail, true>
+                        : backward_rows<V, A, I, N, kTail, false>;
+      f(*l, *from, x, dx, dw, row_sums, tile, begin, end, first, n, add, left);
     }
   };
 };
 
+// Calls f(a tile, a block's first column, its number of columns, its place in `columns`)
+// for the blocks of some columns. A block's rows are put into `room` beside each other where
+// they are read often enough: in memory they are a whole batch apart, which leaves part of
+// the first-level cache without use.
+template <class V, class A, class F>
+static INLINE void blocks_of(Tile<V, A> tile, const A* rows, int64_t batch, int32_t number,
+                             int32_t weights, Columns columns, void* room, F f) {
+  constexpr int kBlock = kMaxVectors * V::lanes;
+  for (int32_t c = 0; c < columns.count; c += kBlock) {
+    const int32_t count = columns.count - c < kBlock ? columns.count - c : kBlock;
+    tile.rows = rows + columns.first + c;
+    tile.row = batch;
+    if (room && count == kBlock && weights >= kReadings * number) {
+      A* to = static_cast<A*>(room);
+      for (int32_t r = 0; r < number; r++)
+        std::memcpy(to + r * kBlock, tile.rows + r * batch, kBlock * sizeof(A));
+      tile.rows = to;
+      tile.row = kBlock;
+    }
+    f(tile, columns.first + c, count, c / kBlock);
+  }
+}
+
+template <class T>
+static INLINE T* left_of(const Room& room, int64_t before) {
+  return room.sums ? static_cast<T*>(room.sums) + before : nullptr;
+}
+
+static INLINE int32_t rest_of(int32_t size, int32_t tile, int32_t number) {
+  const int32_t rest = size - number * tile;
+  return rest < tile ? rest : tile;
+}
+
 template <class V, class A, class I, class P>
 static void forward_typed(const Layer& l, const void* x, const void* bias, void* y, bool relu,
-                          int32_t tile, int32_t begin, int32_t end, Columns c,
-                          void* sums_left) {
+                          int32_t tile, int32_t begin, int32_t end, Columns c, Room room) {
   using T = typename V::T;
-  by_columns<kMaxVectors, Typed<V, A, I, P>::template Forward>(
-      c.count, V::lanes, &l, static_cast<const A*>(x), static_cast<const T*>(bias),
-      static_cast<A*>(y), relu, tile, begin, end, c.first, static_cast<T*>(sums_left));
+  const P* perm = static_cast<const P*>(l.perm);
+  constexpr int kBlock = kMaxVectors * V::lanes;
+  for (int32_t t = 0; t < l.tiles_in; t++) {
+    const int64_t at = static_cast<int64_t>(t) * l.tiles_out + tile;
+    const int32_t* ptr = l.out_ptr + at * (l.tile_out + 1);
+    const T* values = static_cast<const T*>(l.values) + ptr[0];
+    T* own = static_cast<T*>(room.values);
+    for (int32_t k = ptr[begin]; own && k < ptr[end]; k++) own[k - ptr[begin]] = values[perm[k]];
+    blocks_of<V, A>({t, nullptr, 0, own}, static_cast<const A*>(x) + t * l.tile_in * l.batch,
+                    l.batch, rest_of(l.in, l.tile_in, t), ptr[end] - ptr[begin], c, room.rows,
+                    [&](const Tile<V, A>& from, int64_t first, int32_t count, int32_t block)
+                        ALWAYS {
+                          by_columns<kMaxVectors, Typed<V, A, I, P>::template Forward>(
+                              count, V::lanes, &l, &from, static_cast<const T*>(bias),
+                              static_cast<A*>(y), relu, tile, begin, end, first,
+                              left_of<T>(room, block * (end - begin) * kBlock));
+                        });
+  }
 }
 
 template <class V, class A, class I, class P>
 static void backward_typed(const Layer& l, const void* x, const void* g, void* dx, void* dw,
                            void* row_sums, int32_t tile, int32_t begin, int32_t end, Columns c,
-                           bool add, void* sums_left) {
+                           bool add, Room room) {
   using T = typename V::T;
-  by_columns<kMaxVectors, Typed<V, A, I, P>::template Backward>(
-      c.count, V::lanes, &l, static_cast<const A*>(x), static_cast<const A*>(g),
-      static_cast<A*>(dx), static_cast<T*>(dw), tile, begin, end, c.first, add,
-      static_cast<T*>(row_sums), static_cast<T*>(sums_left));
+  constexpr int kBlock = kMaxVectors * V::lanes;
+  for (int32_t t = 0; t < l.tiles_out; t++) {
+    const int64_t at = static_cast<int64_t>(tile) * l.tiles_out + t;
+    const int32_t* ptr = l.in_ptr + at * (l.tile_in + 1);
+    blocks_of<V, A>({t, nullptr, 0, nullptr},
+                    static_cast<const A*>(g) + t * l.tile_out * l.batch, l.batch,
+                    rest_of(l.out, l.tile_out, t), ptr[end] - ptr[begin], c, room.rows,
+                    [&](const Tile<V, A>& from, int64_t first, int32_t count, int32_t block)
+                        ALWAYS {
+                          by_columns<kMaxVectors, Typed<V, A, I, P>::template Backward>(
+                              count, V::lanes, &l, &from, static_cast<const A*>(x),
+                              static_cast<A*>(dx), static_cast<T*>(dw), tile, begin, end, first,
+                              add || block, static_cast<T*>(row_sums),
+                              left_of<T>(room, block * (end - begin) * kBlock));
+                        });
+  }
 }
 
 // Rows of images are filled up with zeros to whole blocks of columns.
 template <class V, class A, class I, class P>
 static void window_forward_typed(const Layer& l, const void* x, const void* bias, void* y,
                                  int32_t tile, int64_t first) {
-  forward_rows<V, A, I, P, kMaxVectors, false, true>(
-      l, static_cast<const A*>(x), static_cast<const typename V::T*>(bias), static_cast<A*>(y),
-      false, tile, 0,
-      l.tile_out < l.out - tile * l.tile_out ? l.tile_out : l.out - tile * l.tile_out, first, 0,
-      nullptr);
+  window_forward_rows<V, A, I, P>(l, static_cast<const A*>(x),
+                                  static_cast<const typename V::T*>(bias), static_cast<A*>(y),
+                                  tile, first);
 }
 
 template <class V, class A, class I, class P>
@@ -460,22 +532,22 @@ static int32_t columns(Kind kind) {
 
 static void forward(Kind kind, const Layer& l, const void* x, const void* bias, void* y,
                     bool relu, int32_t tile, int32_t begin, int32_t end, Columns c,
-                    void* sums_left) {
+                    Room room) {
 #define CALL(V, A, T)                                                                   \
   const auto f = l.narrow ? forward_typed<V, A, uint8_t, uint16_t>                      \
                           : forward_typed<V, A, uint16_t, int32_t>;                     \
-  f(l, x, bias, y, relu, tile, begin, end, c, sums_left);
+  f(l, x, bias, y, relu, tile, begin, end, c, room);
   BY_KIND(CALL)
 #undef CALL
 }
 
 static void backward(Kind kind, const Layer& l, const void* x, const void* g, void* dx, void* dw,
                      void* row_sums, int32_t tile, int32_t begin, int32_t end, Columns c,
-                     bool add, void* sums_left) {
+                     bool add, Room room) {
 #define CALL(V, A, T)                                                                   \
   const auto f = l.narrow ? backward_typed<V, A, uint8_t, uint16_t>                     \
                           : backward_typed<V, A, uint16_t, int32_t>;                    \
-  f(l, x, g, dx, dw, row_sums, tile, begin, end, c, add, sums_left);
+  f(l, x, g, dx, dw, row_sums, tile, begin, end, c, add, room);
   BY_KIND(CALL)
 #undef CALL
 }

@@ -38,29 +38,35 @@ struct Window {
   const int64_t* pointer;    // of an input: its place in in_ptr, of the first tile
 };
 
-// Columns that are held in registers together.
+// Columns that a unit of work takes; those that are held in registers together are a block.
+constexpr int32_t kSpan = 128;
 struct Columns {
   int64_t first;
   int32_t count;
 };
 
+// Memory of a unit of work; null where there is no use for it.
+struct Room {
+  void* sums;    // of bfloat16, in float32, from tile to tile: [end − begin, kSpan]
+  void* values;  // of the unit's weights in a tile, so that all blocks find them in order
+  void* rows;    // of a tile's activations of a block, so that they are beside each other
+};
+
 struct Kernels {
-  int32_t (*columns)(Kind);  // at most, of a block
+  int32_t (*columns)(Kind);  // of a block; a part of kSpan
   // y[c, r] = x[r, c] for some columns of x.
   void (*transpose)(Kind, const void* x, int64_t rows, int64_t columns, int32_t begin,
                     int32_t end, void* y);
-  // y[rows of a tile row of outputs, columns] = relu?(Wᵀ x + b); of bfloat16 with room for
-  // the sums of these rows, [end − begin, columns()], from tile to tile.
+  // y[rows of a tile row of outputs, columns] = relu?(Wᵀ x + b).
   void (*forward)(Kind, const Layer&, const void* x, const void* bias, void* y, bool relu,
-                  int32_t tile, int32_t begin, int32_t end, Columns, void* sums_left);
+                  int32_t tile, int32_t begin, int32_t end, Columns, Room);
   // g = dy where y is positive (all of it without a y), db = its sums over the batch.
   void (*gate)(Kind, const void* dy, const void* y, void* g, void* db, int64_t batch,
                int32_t begin, int32_t end);
   // dx = W g, if wanted, and dw = x gᵀ on the stored weights, for some rows of inputs.
   // With `sums`, dx is zero where x is not positive, and its sums over the batch go there.
   void (*backward)(Kind, const Layer&, const void* x, const void* g, void* dx, void* dw,
-                   void* sums, int32_t tile, int32_t begin, int32_t end, Columns, bool add,
-                   void* sums_left);
+                   void* sums, int32_t tile, int32_t begin, int32_t end, Columns, bool add, Room);
   // The same for a convolution, of one block of columns, which is whole.
   void (*window_forward)(Kind, const Layer&, const void* x, const void* bias, void* y,
                          int32_t tile, int64_t first);

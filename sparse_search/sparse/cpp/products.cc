@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <new>
 
 #include "handlers.h"
 #include "parallel.h"
@@ -82,15 +83,49 @@ Rows rows_of(int64_t unit, int64_t parts, int32_t size, int32_t tile) {
           static_cast<int32_t>(rows * (part + 1) / parts)};
 }
 
-// Room for the sums of some rows in float32, which bfloat16 needs where tiles follow.
-std::unique_ptr<float[]> room_of(Kind kind, int64_t rows, int32_t tiles) {
-  if (kind != kBF16 || tiles == 1) return nullptr;
-  return std::unique_ptr<float[]>(new float[rows * kernels().columns(kind)]);
+struct Free {
+  void operator()(void* p) const { ::operator delete(p, kLine); }
+  static constexpr std::align_val_t kLine{64};
+};
+using Memory = std::unique_ptr<void, Free>;
+
+Memory memory(size_t bytes) {
+  return Memory(bytes ? ::operator new(bytes, Free::kLine) : nullptr);
 }
 
-Columns columns_of(int64_t block, int32_t most, int64_t batch) {
-  const int64_t first = block * most;
-  return {first, static_cast<int32_t>(std::min<int64_t>(most, batch - first))};
+// The memory of units of work that take some rows of a tile and sum over tiles.
+class Scratch {
+ public:
+  // `sum` is the tile that is summed over, of which a layer has `tiles`; `weights` are those
+  // that are wanted in another order.
+  Scratch(Kind kind, int64_t rows, int32_t sum, int32_t tiles, int64_t batch, int64_t weights)
+      : sums_(memory(kind == kBF16 && tiles > 1 ? rows * kSpan * sizeof(float) : 0)) {
+    const int32_t block = kernels().columns(kind);
+    if (std::min<int64_t>(batch, kSpan) <= block) return;  // nothing is shared
+    values_ = memory(weights * (kind == kF64 ? sizeof(double) : sizeof(float)));
+    if (sum <= kNear) rows_ = memory(sum * block * size_of(kind));
+  }
+  Room room() const { return {sums_.get(), values_.get(), rows_.get()}; }
+
+ private:
+  static constexpr int32_t kNear = 256;  // rows of a block that are copied at most
+  Memory sums_, values_, rows_;
+};
+
+// The weights of some rows of a tile, in the tile of the other side with the most of them.
+int64_t most_weights(const Layer& l, const Rows& r) {
+  int32_t most = 0;
+  for (int32_t t = 0; t < l.tiles_in; t++) {
+    const int32_t* ptr =
+        l.out_ptr + (static_cast<int64_t>(t) * l.tiles_out + r.tile) * (l.tile_out + 1);
+    most = std::max(most, ptr[r.end] - ptr[r.begin]);
+  }
+  return most;
+}
+
+Columns columns_of(int64_t span, int64_t batch) {
+  const int64_t first = span * kSpan;
+  return {first, static_cast<int32_t>(std::min<int64_t>(kSpan, batch - first))};
 }
 
 ffi::Error Forward(ffi::ThreadPool pool, Any out_ptr, Any ins, Any perm, Any values, Any bias,
@@ -108,15 +143,15 @@ ffi::Error Forward(ffi::ThreadPool pool, Any out_ptr, Any ins, Any perm, Any val
   l.ins = ins.untyped_data();
   l.perm = perm.untyped_data();
   l.values = values.untyped_data();
-  const int32_t most = kernels().columns(*kind);
-  const int64_t blocks = (l.batch + most - 1) / most;
+  const int64_t spans = (l.batch + kSpan - 1) / kSpan;
   const int64_t parts = parts_of(l.tiles_out, std::min(l.out, l.tile_out));
   const int64_t units = l.tiles_out * parts;
-  parallel_for(pool, units * blocks, [&](int64_t u) {
+  parallel_for(pool, units * spans, [&](int64_t u) {
     const Rows r = rows_of(u % units, parts, l.out, l.tile_out);
-    const auto room = room_of(*kind, r.end - r.begin, l.tiles_in);
+    const Scratch scratch(*kind, r.end - r.begin, l.tile_in, l.tiles_in, l.batch,
+                          most_weights(l, r));
     kernels().forward(*kind, l, x.untyped_data(), bias.untyped_data(), y->untyped_data(), relu,
-                      r.tile, r.begin, r.end, columns_of(u / units, most, l.batch), room.get());
+                      r.tile, r.begin, r.end, columns_of(u / units, l.batch), scratch.room());
   });
   return ffi::Error::Success();
 }
@@ -169,22 +204,21 @@ ffi::Error Backward(ffi::ThreadPool pool, Any in_ptr, Any outs, Any values, Any 
   const size_t weight = *kind == kF64 ? 8 : 4;
   std::memset(static_cast<char*>(dw->untyped_data()) + nnz * weight, 0,
               (dw->element_count() - nnz) * weight);
-  const int32_t most = kernels().columns(*kind);
-  const int64_t blocks = (l.batch + most - 1) / most;
+  const int64_t spans = (l.batch + kSpan - 1) / kSpan;
   const Parts segments{static_cast<int64_t>(dw->element_count()),
-                       std::min<int64_t>(several->dimensions()[0], blocks), *kind == kF64};
+                       std::min<int64_t>(several->dimensions()[0], spans), *kind == kF64};
   if (segments.number > 1) {  // of a long batch, whose columns are read once
     parallel_for(pool, segments.number, [&](int64_t u) {
       char* own = static_cast<char*>(several->untyped_data()) + u * segments.room * weight;
-      const int64_t begin = blocks * u / segments.number;
-      const int64_t end = blocks * (u + 1) / segments.number;
-      const auto room = room_of(*kind, std::min(l.in, l.tile_in), l.tiles_out);
-      for (int64_t block = begin; block < end; block++)
+      const int64_t begin = spans * u / segments.number;
+      const int64_t end = spans * (u + 1) / segments.number;
+      const Scratch scratch(*kind, std::min(l.in, l.tile_in), l.tile_out, l.tiles_out, l.batch, 0);
+      for (int64_t span = begin; span < end; span++)
         for (int32_t tile = 0; tile < l.tiles_in; tile++)
           kernels().backward(*kind, l, x.untyped_data(), g.untyped_data(),
                              need_dx ? dx->untyped_data() : nullptr, own, nullptr, tile, 0,
                              std::min(l.tile_in, l.in - tile * l.tile_in),
-                             columns_of(block, most, l.batch), block > begin, room.get());
+                             columns_of(span, l.batch), span > begin, scratch.room());
     });
     add_parts(pool, segments, several->untyped_data(), nnz, dw->untyped_data());
     return ffi::Error::Success();
@@ -192,12 +226,12 @@ ffi::Error Backward(ffi::ThreadPool pool, Any in_ptr, Any outs, Any values, Any 
   const int64_t parts = parts_of(l.tiles_in, std::min(l.in, l.tile_in));
   parallel_for(pool, l.tiles_in * parts, [&](int64_t u) {
     const Rows r = rows_of(u, parts, l.in, l.tile_in);
-    const auto room = room_of(*kind, r.end - r.begin, l.tiles_out);
-    for (int64_t block = 0; block < blocks; block++)
+    const Scratch scratch(*kind, r.end - r.begin, l.tile_out, l.tiles_out, l.batch, 0);
+    for (int64_t span = 0; span < spans; span++)
       kernels().backward(*kind, l, x.untyped_data(), g.untyped_data(),
                          need_dx ? dx->untyped_data() : nullptr, dw->untyped_data(),
                          gated ? sums->untyped_data() : nullptr, r.tile, r.begin, r.end,
-                         columns_of(block, most, l.batch), block > 0, room.get());
+                         columns_of(span, l.batch), span > 0, scratch.room());
   });
   return ffi::Error::Success();
 }

@@ -64,7 +64,6 @@ struct Narrow<bf16> {
 
 constexpr int kMaxVectors = 8;  // of a row, held in registers
 constexpr int kBeside = 4;      // of six rows each
-constexpr int64_t kAhead = 0;   // bytes of a tile's activations that are fetched before it
 
 struct F32 {
   using T = float;
@@ -123,6 +122,7 @@ struct F32 {
     return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a.v, _mm512_setzero_ps(), _CMP_GT_OQ), b.v)};
   }
   INLINE float sum() const { return _mm512_reduce_add_ps(v); }
+  INLINE void hold() { asm("" : "+v"(v)); }
 };
 
 struct F64 {
@@ -146,11 +146,12 @@ struct F64 {
     return {_mm512_maskz_mov_pd(_mm512_cmp_pd_mask(a.v, _mm512_setzero_pd(), _CMP_GT_OQ), b.v)};
   }
   INLINE double sum() const { return _mm512_reduce_add_pd(v); }
+  INLINE void hold() { asm("" : "+v"(v)); }
 };
 
 // The sums of `m` of 16 vectors, to or on top of `out`. A transposition by halves costs
 // less than 16 reductions.
-static INLINE void sums(const F32* t, float* out, int m, bool add) {
+static INLINE void sums(const F32* t, float* out, int m, int, bool add) {
   __m512 u[8], w[4];
   for (int i = 0; i < 8; i++) {
     __m512 a = t[2 * i].v, b = t[2 * i + 1].v;
@@ -211,7 +212,6 @@ constexpr int kBytes = 16;
 #endif
 constexpr int kMaxVectors = 8;
 constexpr int kBeside = 2;
-constexpr int64_t kAhead = 1 << 17;
 
 template <class Number>
 struct Vector {
@@ -277,6 +277,11 @@ struct Vector {
     for (int i = 1; i < lanes; i++) out += v[i];
     return out;
   }
+  INLINE void hold() {
+#if defined(__AVX2__)
+    asm("" : "+x"(v));
+#endif
+  }
 };
 using F32 = Vector<float>;
 using F64 = Vector<double>;
@@ -285,18 +290,28 @@ constexpr int kSquare = 8;
 
 #if defined(__AVX2__)
 
-// The sums of `m` of 16 vectors, to or on top of `out`, eight at a time.
-static INLINE void sums(const F32* t, float* out, int m, bool add) {
-  for (; m > 0; m -= 8, t += 8, out += 8) {
-    const auto both = [t](int i) ALWAYS { return _mm256_hadd_ps(t[i].v, t[i + 1].v); };
-    const __m256 low = _mm256_hadd_ps(both(0), both(2));   // halves of 0, 1, 2, 3
-    const __m256 high = _mm256_hadd_ps(both(4), both(6));  // and of 4, 5, 6, 7
-    const F32 made{_mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20),
-                                 _mm256_permute2f128_ps(low, high, 0x31))};
-    if (m >= 8) {
+// The sums of `m` vectors, to or on top of `out`, eight at a time. Where there is room,
+// what comes after them in `out` is made too (it stays, or is not yet made).
+static INLINE void sums(F32* t, float* out, int m, int room, bool add) {
+  const __m256i places = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  for (; m > 0; m -= 8, room -= 8, t += 8, out += 8) {
+    const auto both = [t](int i) ALWAYS {  // 0 + 2 and 1 + 3 of a vector, then of the next
+      const __m256 a = t[i].v, b = t[i + 1].v;
+      return _mm256_add_ps(_mm256_blend_ps(a, b, 0xcc), _mm256_shuffle_ps(a, b, 0x4e));
+    };
+    const auto four = [both](int i) ALWAYS {  // halves of four sums
+      const __m256 a = both(i), b = both(i + 2);
+      return _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xdd));
+    };
+    const __m256 low = four(0), high = four(4);
+    F32 made{_mm256_add_ps(_mm256_blend_ps(low, high, 0xf0),
+                           _mm256_permute2f128_ps(low, high, 0x21))};
+    const __m256i some = _mm256_cmpgt_epi32(_mm256_set1_epi32(m), places);
+    made = {_mm256_and_ps(made.v, _mm256_castsi256_ps(some))};
+    if (room >= 8) {
       (add ? F32::add(F32::load(out), made) : made).store(out);
     } else {
-      (add ? F32::add(F32::load(out, m), made) : made).store(out, m);
+      (add ? F32::add(F32::load(out, m), made) : made).store(out, m < 8 ? m : 8);
     }
   }
 }
@@ -330,7 +345,7 @@ static INLINE void square(const A* x, int64_t from, A* y, int64_t to) {
 }
 
 template <class V>
-static INLINE void sums(const V* t, typename V::T* out, int m, bool add) {
+static INLINE void sums(const V* t, typename V::T* out, int m, int, bool add) {
   for (int i = 0; i < m; i++) out[i] = add ? out[i] + t[i].sum() : t[i].sum();
 }
 
