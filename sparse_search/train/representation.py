@@ -117,7 +117,8 @@ def asked_for(config: Config, dataset: Dataset, trial: Trial) -> tuple[str, ...]
         raise Impossible(
             'config.representation="compressed": no layer of '
             f"{config.model.name!r} can be compressed; they are Dense or Conv of "
-            "sparse_search.sparse.layers, not within a scan, and not dense."
+            "sparse_search.sparse.layers, not dense, and within a scan only with "
+            "repeated=True."
         )
     return tuple(layers)
 

@@ -77,6 +77,13 @@ def planned_chunk(record: Record) -> Chunk:
     return Chunk(record["chunk"], trials, record["lanes"], record.get("devices", 1))
 
 
+def _due(config: Config, done: int, seconds: float) -> bool:
+    """Whether a checkpoint comes now: so many rounds done, so long since the last."""
+    if config.checkpoint_every:
+        return done % config.checkpoint_every == 0
+    return seconds > _SECONDS_BETWEEN
+
+
 def run_chunk(
     group: Group,
     chunk: Chunk,
@@ -148,12 +155,8 @@ def run_chunk(
             emit("round", *emitted)
             stop = processes.any_of(should_stop())
             now = time.perf_counter()
-            if config.checkpoint_every:
-                due = done % config.checkpoint_every == 0
-            else:
-                due = now - kept > _SECONDS_BETWEEN
             # After the last round the result is kept instead.
-            due = done < whole and (due or done == until)
+            due = done < whole and (done == until or _due(config, done, now - kept))
             if stop or processes.any_of(due):
                 seconds = before + now - began
                 checkpoints.save(state, Saved(done, seconds, names, spent))
