@@ -345,6 +345,12 @@ static void forward_typed(const Layer& l, const void* x, const void* bias, void*
   using T = typename V::T;
   const P* perm = static_cast<const P*>(l.perm);
   constexpr int kBlock = kMaxVectors * V::lanes;
+  const auto run = [&](const Tile<V, A>& from, int64_t first, int32_t count, int32_t block)
+                       ALWAYS {
+    by_columns<kMaxVectors, Typed<V, A, I, P>::template Forward>(
+        count, V::lanes, &l, &from, static_cast<const T*>(bias), static_cast<A*>(y), relu, tile,
+        begin, end, first, left_of<T>(room, block * (end - begin) * kBlock));
+  };
   for (int32_t t = 0; t < l.tiles_in; t++) {
     const int64_t at = static_cast<int64_t>(t) * l.tiles_out + tile;
     const int32_t* ptr = l.out_ptr + at * (l.tile_out + 1);
@@ -353,13 +359,7 @@ static void forward_typed(const Layer& l, const void* x, const void* bias, void*
     for (int32_t k = ptr[begin]; own && k < ptr[end]; k++) own[k - ptr[begin]] = values[perm[k]];
     blocks_of<V, A>({t, nullptr, 0, own}, static_cast<const A*>(x) + t * l.tile_in * l.batch,
                     l.batch, rest_of(l.in, l.tile_in, t), ptr[end] - ptr[begin], c, room.rows,
-                    [&](const Tile<V, A>& from, int64_t first, int32_t count, int32_t block)
-                        ALWAYS {
-                          by_columns<kMaxVectors, Typed<V, A, I, P>::template Forward>(
-                              count, V::lanes, &l, &from, static_cast<const T*>(bias),
-                              static_cast<A*>(y), relu, tile, begin, end, first,
-                              left_of<T>(room, block * (end - begin) * kBlock));
-                        });
+                    run);
   }
 }
 
@@ -369,20 +369,19 @@ static void backward_typed(const Layer& l, const void* x, const void* g, void* d
                            bool add, Room room) {
   using T = typename V::T;
   constexpr int kBlock = kMaxVectors * V::lanes;
+  const auto run = [&](const Tile<V, A>& from, int64_t first, int32_t count, int32_t block)
+                       ALWAYS {
+    by_columns<kMaxVectors, Typed<V, A, I, P>::template Backward>(
+        count, V::lanes, &l, &from, static_cast<const A*>(x), static_cast<A*>(dx),
+        static_cast<T*>(dw), tile, begin, end, first, add || block, static_cast<T*>(row_sums),
+        left_of<T>(room, block * (end - begin) * kBlock));
+  };
   for (int32_t t = 0; t < l.tiles_out; t++) {
     const int64_t at = static_cast<int64_t>(tile) * l.tiles_out + t;
     const int32_t* ptr = l.in_ptr + at * (l.tile_in + 1);
     blocks_of<V, A>({t, nullptr, 0, nullptr},
                     static_cast<const A*>(g) + t * l.tile_out * l.batch, l.batch,
-                    rest_of(l.out, l.tile_out, t), ptr[end] - ptr[begin], c, room.rows,
-                    [&](const Tile<V, A>& from, int64_t first, int32_t count, int32_t block)
-                        ALWAYS {
-                          by_columns<kMaxVectors, Typed<V, A, I, P>::template Backward>(
-                              count, V::lanes, &l, &from, static_cast<const A*>(x),
-                              static_cast<A*>(dx), static_cast<T*>(dw), tile, begin, end, first,
-                              add || block, static_cast<T*>(row_sums),
-                              left_of<T>(room, block * (end - begin) * kBlock));
-                        });
+                    rest_of(l.out, l.tile_out, t), ptr[end] - ptr[begin], c, room.rows, run);
   }
 }
 
