@@ -24,7 +24,7 @@ static INLINE void store(A* p, V v, bool last, int n) {
   }
 }
 
-constexpr int kSums = 16;     // of gradients, that are made from vectors at a time
+constexpr int kSums = 16;      // of gradients, that are made from vectors at a time
 constexpr int kReadings = 16;  // of a row, from which on it is copied to where it is near
 
 #define ROWS(r) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)

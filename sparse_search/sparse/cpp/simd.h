@@ -292,7 +292,7 @@ constexpr int kSquare = 8;
 
 // The sums of `m` vectors, to or on top of `out`, eight at a time. Where there is room,
 // what comes after them in `out` is made too (it stays, or is not yet made).
-static INLINE void sums(F32* t, float* out, int m, int room, bool add) {
+static INLINE void sums(const F32* t, float* out, int m, int room, bool add) {
   const __m256i places = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   for (; m > 0; m -= 8, room -= 8, t += 8, out += 8) {
     const auto both = [t](int i) ALWAYS {  // 0 + 2 and 1 + 3 of a vector, then of the next
@@ -311,7 +311,7 @@ static INLINE void sums(F32* t, float* out, int m, int room, bool add) {
     if (room >= 8) {
       (add ? F32::add(F32::load(out), made) : made).store(out);
     } else {
-      (add ? F32::add(F32::load(out, m), made) : made).store(out, m < 8 ? m : 8);
+      (add ? F32::add(F32::load(out, m), made) : made).store(out, m);
     }
   }
 }
