@@ -49,7 +49,7 @@ class Data:
         validation: how many training examples (of a text, windows) are held out for
             validation.
         augment: what is done to the images of a training batch, in this order: crop,
-            flip, cutout, mixup.
+            crop_reflect, flip, cutout, mixup.
         divisor: what numbers are divided by for the network, as in 255 for pixels from
             0 to 1; 0 takes their root mean square, which initialisers assume.
         center: whether the mean of every channel or feature is subtracted first; then
@@ -108,6 +108,8 @@ class Sparsity:
             lets it fall to 0 on a cosine, SET keeps it.
         drop_schedule: how it goes on: constant, cosine, linear or inverse_power; ""
             takes the method's own.
+        scale_init: whether initial weights are scaled to the fan-in that a random mask
+            leaves of a layer's; otherwise they stay as they are drawn for dense layers.
         options: further arguments of the method, by name.
     """
 
@@ -122,6 +124,7 @@ class Sparsity:
     interval_growth: float = _within(1.0, low=1)
     drop_fraction: float = _within(0.3, low=0, high=1)
     drop_schedule: str = ""
+    scale_init: bool = True
     options: dict[str, Any] = field(default_factory=dict)
 
 

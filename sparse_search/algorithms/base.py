@@ -15,6 +15,7 @@ Hyperparameters may be tracers: one compiled program serves every value of them.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
@@ -141,12 +142,32 @@ def random_masks(key: Key, params: Params, counts: Counts, pattern: Pattern) -> 
 
 
 def random_start(
-    key: Key, params: Params, counts: Counts, *, pattern: Pattern
+    key: Key, params: Params, counts: Counts, *, pattern: Pattern, scaled: bool = True
 ) -> tuple[Params, MaskState]:
     """Random masks, and initial weights scaled to the fan-in that they leave."""
     masks = random_masks(key, params, counts, pattern)
     state = MaskState(masks, jnp.zeros((), jnp.int32))
-    return scale_to_fan_in(params, masks), state
+    begin = scale_to_fan_in if scaled else trees.apply_masks
+    return begin(params, masks), state
+
+
+def as_drawn(algorithm: SparseAlgorithm) -> SparseAlgorithm:
+    """The algorithm on initial weights as they were drawn for dense layers.
+
+    As in most published code, in which masks are applied and nothing is made up for;
+    what begins dense, or prunes at initialisation, does not scale in any case.
+    """
+    if algorithm.begins == "weights":
+        return algorithm
+    made: Any = algorithm.init
+    if isinstance(made, partial) and made.func is random_start:
+        return algorithm._replace(init=partial(made, scaled=False))
+
+    def init(key: Key, params: Params, counts: Counts) -> tuple[Params, Any]:
+        _, state = made(key, params, counts)
+        return trees.apply_masks(params, state.masks), state
+
+    return algorithm._replace(init=init)
 
 
 def scale_to_fan_in(params: Params, masks: Masks) -> Params:

@@ -52,7 +52,8 @@ def reason_against(algorithm: SparseAlgorithm) -> str | None:
     # What describes a built-in is kept by one that was made of it with other functions.
     known = {"pattern": algorithm.pattern}
     described = {
-        "init": _is(algorithm.init, random_start, known),
+        "init": _is(algorithm.init, random_start, known)
+        or _is(algorithm.init, random_start, known | {"scaled": False}),
         "view": algorithm.view is same_view,
         "filter_grads": algorithm.filter_grads is masked_grads,
         "rewire": algorithm.rewire is no_rewire
@@ -93,6 +94,8 @@ def compressed(algorithm: SparseAlgorithm, rooms: Mapping[str, int]) -> SparseAl
         rooms: the capacity of every layer that is compressed, by name.
     """
     exchange: grow_prune.Exchange = algorithm.exchange
+    start: Any = algorithm.init
+    scaled = start.keywords.get("scaled", True)
 
     def init(key: Key, params: Beginning, counts: Counts) -> tuple[Params, MaskState]:
         capacities = jax.tree_util.tree_map_with_path(
@@ -106,9 +109,9 @@ def compressed(algorithm: SparseAlgorithm, rooms: Mapping[str, int]) -> SparseAl
 
         tiled = trees.map_sparse_with_key(begin, key, counts, capacities, params.shapes)
         drawn = params.draw({layers.TOPOLOGY: _topologies(tiled)[COLLECTION]})
-        scaled = trees.map_sparse(_scaled, tiled, drawn)
+        begun = trees.map_sparse(_scaled, tiled, drawn) if scaled else drawn
         others = _without(counts, tiled)
-        made, state = algorithm.init(key, trees.where_sparse(scaled, drawn), others)
+        made, state = algorithm.init(key, trees.where_sparse(begun, drawn), others)
         return made, state._replace(masks=trees.where_sparse(tiled, state.masks))
 
     def view(params: Params, state: MaskState) -> Params:

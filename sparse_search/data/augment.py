@@ -4,6 +4,7 @@ Names are applied in the order in which they are given:
 
 - `crop`: the image shifted by up to an eighth of its side in either direction, dark
   where nothing is left (the padding of He et al. 2016, section 4.2);
+- `crop_reflect`: the same, the image's reflection where nothing is left;
 - `flip`: mirrored, left and right, every other time;
 - `cutout`: a square of half the side is dark, its centre anywhere (DeVries and Taylor
   2017, arXiv:1708.04552);
@@ -12,6 +13,7 @@ Names are applied in the order in which they are given:
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -47,12 +49,12 @@ class Targets(NamedTuple):
         return loss, hits
 
 
-def _crop(key: Key, images: Array) -> Array:
+def _crop(key: Key, images: Array, mode: str = "constant") -> Array:
     rows, columns = images.shape[1:3]
     most = (max(rows // 8, 1), max(columns // 8, 1))
     sides = [(0, 0)] * images.ndim
     sides[1], sides[2] = ((most[0], most[0]), (most[1], most[1]))
-    padded = jnp.pad(images, sides)
+    padded = jnp.pad(images, sides, mode)
     keys = jax.random.split(key)
     top, left = (
         jax.random.randint(k, (len(images),), 0, 2 * m + 1)
@@ -89,6 +91,7 @@ def _cutout(key: Key, images: Array) -> Array:
 
 _OF_IMAGES: dict[str, Callable[[Key, Array], Array]] = {
     "crop": _crop,
+    "crop_reflect": partial(_crop, mode="reflect"),
     "flip": _flip,
     "cutout": _cutout,
 }

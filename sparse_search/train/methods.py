@@ -8,7 +8,7 @@ import numpy as np
 
 from sparse_search import algorithms, build
 from sparse_search.algorithms import schedules
-from sparse_search.algorithms.base import SparseAlgorithm, no_rewire
+from sparse_search.algorithms.base import SparseAlgorithm, as_drawn, no_rewire
 from sparse_search.config import Config
 from sparse_search.costs import flops
 from sparse_search.costs.trajectories import Schedule
@@ -85,6 +85,10 @@ def make_algorithm(
             make, drop_fraction=drop_fraction, until=until, **known, **probes
         )
 
+    def begun(*args: Scalar, **probes: Callable[..., Any] | None) -> SparseAlgorithm:
+        algorithm = made(*args, **probes)
+        return algorithm if sparsity.scale_init else as_drawn(algorithm)
+
     try:
         algorithm = made(0.0, 0, loss=None, output=None)
     except UserError as error:
@@ -98,7 +102,7 @@ def make_algorithm(
             f"The method {method!r} made {type(algorithm).__name__}: {algorithm!r}; it "
             "must make an algorithms.base.SparseAlgorithm."
         )
-    return made
+    return begun
 
 
 def check_options(config: Config, methods: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from sparse_search import algorithms, trees
 from sparse_search.algorithms import grow_prune
+from sparse_search.algorithms.base import as_drawn
 from sparse_search.algorithms.compressed import reason_against
 from sparse_search.masks.patterns import by_name
 from sparse_search.sparse import formats, native
@@ -28,6 +29,7 @@ CAN = {
     "set": {"schedule": "cosine"},
     "rigl": {},
     "rigl, candidates": {"candidates": 1.5},
+    "rigl, as drawn": {},
 }
 
 
@@ -122,13 +124,15 @@ def trained(name, rooms, net="mlp", rewires=5):
     examples = rounds.Examples(
         jnp.asarray(images), jnp.asarray(rng.integers(0, SIZES[-1], 200))
     )
+
+    def algorithm(fraction, until, **_):
+        make = functools.partial(constructor(name), **CAN[name])
+        made = algorithms.complete(make, drop_fraction=fraction, until=until)
+        return as_drawn(made) if "as drawn" in name else made
+
     spec = rounds.Spec(
         model=model,
-        algorithm=lambda fraction, until, **_: algorithms.complete(
-            functools.partial(constructor(name), **CAN[name]),
-            drop_fraction=fraction,
-            until=until,
-        ),
+        algorithm=algorithm,
         optimizer=lambda rate, decay, steps: optax.sgd(rate, momentum=0.9),
         round_steps=EVERY,
         scale=255.0,

@@ -22,12 +22,15 @@ def changed(*names, key=0, images=IMAGES):
 
 
 @pytest.mark.parametrize("channels", [True, False])
-def test_crop(channels):
+@pytest.mark.parametrize(
+    ("name", "mode"), [("crop", "constant"), ("crop_reflect", "reflect")]
+)
+def test_crop(name, mode, channels):
     images = IMAGES if channels else IMAGES[..., 0]
-    out, targets = changed("crop", images=images)
+    out, targets = changed(name, images=images)
     assert out.shape == images.shape and targets.mixed is None
     padding = [(0, 0), (1, 1), (2, 2), (0, 0)][: images.ndim]  # an eighth of each side
-    padded = np.pad(images, padding)
+    padded = np.pad(images, padding, mode)
     seen = set()
     for before, after in zip(padded, out, strict=True):
         found = [

@@ -104,3 +104,10 @@ def test_rewires_of_growing_intervals(growth, expected):
 def test_trainings_share_the_steps():
     config, one = trial("method=lottery")
     assert updates(config, one) == (1000 - 7) // 4
+
+
+def test_scaling_initial_weights_reaches_the_algorithm():
+    assert algorithm_of(*trial("method=set")).init.keywords.get("scaled", True)
+    assert not algorithm_of(*trial("method=set", "scale_init=False")).init.keywords[
+        "scaled"
+    ]
