@@ -16,15 +16,17 @@ def get_config(arg: str = "0.1"):
     config = defaults()
     config.data.name = "cifar10"
     config.data.validation = 500
-    config.data.augment = ("crop", "flip")
+    config.data.augment = ("crop_reflect", "flip")
     config.data.center = True
+    config.data.divisor = 51.2  # 255 times the deviations of its scripts, 0.2
     config.batch_size = 100
     config.steps = 49_500  # 100 epochs of 49,500 examples
     config.model.width = 1024
     config.model.depth = 2
-    config.model.options = {"widths": (1024, 512)}
+    config.model.options = {"widths": (1024, 512), "init": "glorot_uniform"}
     config.sparsity.method = "dense" if arg == "1" else "static"
     config.sparsity.density = 0.1 if arg == "smoke" else float(arg)
+    config.sparsity.scale_init = False
     config.sparsity.rewire_every = 495  # an epoch; of RigL and SET
     config.optimizer.options = {"momentum": 0.9, "nesterov": True}
     config.optimizer.learning_rate = RATES.get(arg, 0.03)
