@@ -10,5 +10,5 @@ Initialisers draw for dense kernels: of variance 2 / fan-in before ReLU (`HeNorm
 layers. None knows the mask. What the mask leaves of the fan-in is made up for by the
 algorithms that draw masks (`algorithms.base.scale_to_fan_in`), for every initialiser
 and every kernel in the same way; those that begin dense, or prune at initialisation,
-leave weights as they were drawn.
+leave weights as they were drawn, and so do all with `config.sparsity.scale_init=False`.
 """
