@@ -20,7 +20,7 @@ def test_this_machine_is_measured_and_read_back(tmp_path, monkeypatch):
     file = tmp_path / "here.json"
     found = calibrate.calibrate(file)
     assert cpu.read(file) == found
-    assert found.flops > 0 and found.bandwidth > 0
+    assert found.flops > 1e6 and found.bandwidth > 1e6
     # How they compare is the machine's to say: a fit to so small a layer, on a machine
     # with other work, may leave all of the time to one of the two.
     for kernel in found.forward, found.backward:
