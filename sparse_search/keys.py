@@ -12,6 +12,7 @@ import numpy as np
 from sparse_search.types import Array, Key, Scalar, UInt
 
 
+@jax.jit
 def mix(word: UInt[Array, "*s"]) -> UInt[Array, "*s"]:
     """A bijection of 32-bit words after which every bit depends on every bit.
 
@@ -29,6 +30,7 @@ def words(key: Key, number: int) -> UInt[Array, " number"]:
     return mix(mix(counter + first) + second)
 
 
+@jax.jit
 def subkey(key: Key, number: Scalar) -> Key:
     """The key that a number selects below `key`; the number may be traced."""
     data = jax.random.key_data(key)

@@ -43,7 +43,7 @@ def render(draw: Callable[[], "Figure"]) -> dict[str, bytes]:
         layout = figure.get_layout_engine()
         if figure.axes and layout is not None:
             layout.execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)
         for kind, metadata in _METADATA.items():
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, metadata=metadata)
