@@ -18,11 +18,13 @@ from sparse_search.types import Array, Bool, Int, UInt
 _BLOCK = 16384  # counters: they stay in the second level of the cache
 
 
+@jax.jit
 def at_least(values: UInt[Array, "*s"], threshold: UInt[Array, ""]) -> Int[Array, ""]:
     """How many entries are at least a threshold."""
     return _count(values, lambda values, threshold: values >= threshold, threshold)
 
 
+@jax.jit
 def count(mask: Bool[Array, "*s"]) -> Int[Array, ""]:
     """The number of True entries."""
     return _count(mask, lambda mask: mask)
