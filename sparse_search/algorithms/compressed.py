@@ -43,8 +43,9 @@ def reason_against(algorithm: SparseAlgorithm) -> str | None:
         return "does more than to exchange weights"
     if algorithm.pattern is not UNSTRUCTURED:
         return f"has the pattern {algorithm.pattern.name!r}"
-    if exchange.keep is not grow_prune.magnitude:
-        return "keeps weights by other than their magnitude"
+    known_score = isinstance(exchange.keep, grow_prune.Importance)
+    if exchange.keep is not grow_prune.magnitude and not known_score:
+        return "keeps weights by a score of its own"
     if exchange.grow.score not in (None, grow_prune.steepness):
         return "grows by a score of its own"
     if exchange.grow.new != "zero":
@@ -132,12 +133,16 @@ def compressed(algorithm: SparseAlgorithm, rooms: Mapping[str, int]) -> SparseAl
         )
         share = exchange.fraction(state.step)
 
-        def layer(key: Key, topology: Tiled, weight: Array, tapped: Any) -> Any:
+        def layer(
+            key: Key, topology: Tiled, weight: Array, grad: Array, tapped: Any
+        ) -> Any:
             number = grow_prune.part(topology.nnz, share)
-            return _exchange(key, topology, weight, tapped, number, exchange.grow)
+            return _exchange(key, topology, weight, grad, tapped, number, exchange)
 
         tapped = _at_leaves({COLLECTION: grads.get(layers.TAPS, {})}, tiled)
-        found = trees.map_sparse_with_key(layer, key, tiled, params, tapped)
+        found = trees.map_sparse_with_key(
+            layer, key, tiled, params, {COLLECTION: grads[COLLECTION]}, tapped
+        )
 
         def of_compressed(field: int) -> Any:
             return trees.map_sparse(lambda _, layer: layer[field], tiled, found)
@@ -169,11 +174,13 @@ def _exchange(
     key: Key,
     topology: Tiled,
     values: Array,
+    grad: Array,
     tapped: Any,
     number: Array,
-    grow: grow_prune.Growth,
+    exchange: grow_prune.Exchange,
 ) -> Any:
     """A compressed layer's part of a rewire."""
+    grow = exchange.grow
     growth: rewiring.Growth = "random"
     drawn = None
     if grow.score is not None:
@@ -183,7 +190,7 @@ def _exchange(
     new = rewiring.exchange(
         key,
         topology,
-        jnp.abs(values),
+        exchange.keep(values, grad),
         topology.nnz - number,
         topology.nnz,
         growth,

@@ -102,6 +102,19 @@ def magnitude(weight: Float[Array, "*s"], grad: Float[Array, "*s"]) -> Array:
     return jnp.abs(weight)
 
 
+class Importance(NamedTuple):
+    """|w| + λ |∇|: what MEST keeps, where a weight is stored and nowhere else.
+
+    Attributes:
+        gradient_weight: λ.
+    """
+
+    gradient_weight: Scalar
+
+    def __call__(self, weight: Float[Array, "*s"], grad: Float[Array, "*s"]) -> Array:
+        return jnp.abs(weight) + self.gradient_weight * jnp.abs(grad)
+
+
 def steepness(weight: Float[Array, "*s"], grad: Float[Array, "*s"]) -> Array:
     """|∇|: what RigL grows."""
     del weight

@@ -75,16 +75,11 @@ def mest(
         soft_bound: s, how many more weights layers hold between rewires, as a part.
     """
     fraction = schedules.shape(schedule)(drop_fraction, until)
-
-    def keep(weight: Array, grad: Array) -> Array:
-        return jnp.abs(weight) + gradient_weight * jnp.abs(grad)
-
-    grow = grow_prune.growth(None)
+    keep, grow = grow_prune.Importance(gradient_weight), grow_prune.growth(None)
     if not soft_bound:
-        rewire = partial(
-            grow_prune.rewire, keep=keep, grow=grow, fraction=fraction, pattern=pattern
-        )
-        return static(pattern)._replace(rewire=rewire, exchange=None)
+        exchange = grow_prune.Exchange(keep, grow, fraction)
+        rewire = partial(grow_prune.rewire, **exchange._asdict(), pattern=pattern)
+        return static(pattern)._replace(rewire=rewire, exchange=exchange)
 
     def more(counts: Counts, params: Params) -> Counts:
         return trees.map_sparse(

@@ -30,6 +30,7 @@ CAN = {
     "rigl": {},
     "rigl, candidates": {"candidates": 1.5},
     "rigl, as drawn": {},
+    "mest": {"gradient_weight": 3.0},  # so much that another weight is dropped by it
 }
 
 
@@ -245,6 +246,7 @@ def test_who_can_be_compressed():
     [
         (algorithms.snfs(), "does more than to exchange"),
         (algorithms.rigl(every=9, batches=3), "does more than to exchange"),
+        (algorithms.mest(soft_bound=0.2), "does more than to exchange"),
         (algorithms.rigl(pattern=by_name("2:4")), "has the pattern '2:4'"),
         (algorithms.set_(new="random"), "gives new weights a value (random)"),
     ],
@@ -253,14 +255,14 @@ def test_who_cannot_and_why(make, reason):
     assert reason in reason_against(algorithms.complete(make))
 
 
-def test_other_scores_are_not_taken_for_magnitudes():
+def test_other_scores_are_not_taken_for_ours():
     algorithm = algorithms.complete(algorithms.CONSTRUCTORS["rigl"])
     exchange = algorithm.exchange
     grow = exchange.grow._replace(score=grow_prune.magnitude)
     other = algorithm._replace(exchange=exchange._replace(grow=grow))
-    assert "score of its own" in reason_against(other)
+    assert "grows by a score of its own" in reason_against(other)
     other = algorithm._replace(exchange=exchange._replace(keep=grow_prune.steepness))
-    assert "other than their magnitude" in reason_against(other)
+    assert "keeps weights by a score of its own" in reason_against(other)
 
 
 @pytest.mark.parametrize("name", ["init", "view", "filter_grads", "rewire"])
