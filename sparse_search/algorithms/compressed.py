@@ -38,11 +38,15 @@ COLLECTION = "params"
 
 def reason_against(algorithm: SparseAlgorithm) -> str | None:
     """Why an algorithm cannot train compressed layers; None where it can."""
+    if algorithm.pattern is not UNSTRUCTURED:
+        return f"has the pattern {algorithm.pattern.name!r}"
+    if algorithm.rewire is no_rewire:
+        if algorithm.conserves != "layer":
+            return "divides its weights among layers itself"
+        return _first_difference(algorithm, {})
     exchange: grow_prune.Exchange | None = algorithm.exchange
     if exchange is None:
         return "does more than to exchange weights"
-    if algorithm.pattern is not UNSTRUCTURED:
-        return f"has the pattern {algorithm.pattern.name!r}"
     known_score = isinstance(exchange.keep, grow_prune.Importance)
     if exchange.keep is not grow_prune.magnitude and not known_score:
         return "keeps weights by a score of its own"
@@ -51,19 +55,32 @@ def reason_against(algorithm: SparseAlgorithm) -> str | None:
     if exchange.grow.new != "zero":
         return f"gives new weights a value ({exchange.grow.new})"
     # What describes a built-in is kept by one that was made of it with other functions.
-    known = {"pattern": algorithm.pattern}
-    described = {
-        "init": _is(algorithm.init, random_start, known)
-        or _is(algorithm.init, random_start, known | {"scaled": False}),
+    arguments = exchange._asdict() | {"pattern": algorithm.pattern}
+    rewires = _is(algorithm.rewire, grow_prune.rewire, arguments)
+    return _first_difference(
+        algorithm, {"init": _starts_at_random(algorithm), "rewire": rewires}
+    )
+
+
+def _first_difference(
+    algorithm: SparseAlgorithm, others: Mapping[str, bool]
+) -> str | None:
+    """Which function is not the one that compressed layers take the place of."""
+    same = {
         "view": algorithm.view is same_view,
         "filter_grads": algorithm.filter_grads is masked_grads,
-        "rewire": algorithm.rewire is no_rewire
-        or _is(algorithm.rewire, grow_prune.rewire, exchange._asdict() | known),
     }
-    for name, right in described.items():
+    for name, right in {**others, **same}.items():
         if not right:
             return f"has a function {name} of its own"
     return None
+
+
+def _starts_at_random(algorithm: SparseAlgorithm) -> bool:
+    known = {"pattern": algorithm.pattern}
+    return _is(algorithm.init, random_start, known) or _is(
+        algorithm.init, random_start, known | {"scaled": False}
+    )
 
 
 def _is(made: Any, function: Callable[..., Any], arguments: dict[str, Any]) -> bool:
@@ -90,30 +107,61 @@ class Beginning(NamedTuple):
 def compressed(algorithm: SparseAlgorithm, rooms: Mapping[str, int]) -> SparseAlgorithm:
     """The algorithm on layers of which some are compressed.
 
+    One that never rewires may begin as it likes: it is shown the dense network once.
+
     Args:
         algorithm: of which `reason_against` says None.
         rooms: the capacity of every layer that is compressed, by name.
     """
     exchange: grow_prune.Exchange = algorithm.exchange
     start: Any = algorithm.init
-    scaled = start.keywords.get("scaled", True)
 
-    def init(key: Key, params: Beginning, counts: Counts) -> tuple[Params, MaskState]:
-        capacities = jax.tree_util.tree_map_with_path(
+    def capacities(counts: Counts) -> Any:
+        return jax.tree_util.tree_map_with_path(
             lambda path, _: rooms.get(trees.name(path), 0), counts
         )
+
+    def at_random(
+        key: Key, params: Beginning, counts: Counts
+    ) -> tuple[Params, MaskState]:
+        """Draw the positions, then the weights at them; nothing is dense."""
 
         def begin(key: Key, count: Array, capacity: int, shape: Any) -> Tiled | None:
             if not capacity:
                 return None
             return rewiring.random_topology(key, shape.shape, count, capacity)
 
-        tiled = trees.map_sparse_with_key(begin, key, counts, capacities, params.shapes)
+        tiled = trees.map_sparse_with_key(
+            begin, key, counts, capacities(counts), params.shapes
+        )
         drawn = params.draw({layers.TOPOLOGY: _topologies(tiled)[COLLECTION]})
+        scaled = start.keywords.get("scaled", True)
         begun = trees.map_sparse(_scaled, tiled, drawn) if scaled else drawn
         others = _without(counts, tiled)
         made, state = algorithm.init(key, trees.where_sparse(begun, drawn), others)
         return made, state._replace(masks=trees.where_sparse(tiled, state.masks))
+
+    def from_dense(
+        key: Key, params: Beginning, counts: Counts
+    ) -> tuple[Params, MaskState]:
+        """Let it choose among the dense network's weights, and store what it keeps."""
+        made, state = algorithm.init(key, params.draw({}), counts)
+
+        def store(mask: Array, capacity: int) -> Tiled | None:
+            if not capacity:
+                return None
+            nothing = formats.empty(mask.shape, capacity)
+            return rewiring.compress(mask.reshape(nothing.shape), nothing)
+
+        def values(topology: Tiled, weight: Array) -> Array:
+            at = formats.positions(topology)
+            matrix = weight.reshape(topology.shape)
+            return matrix.at[at].get(mode="fill", fill_value=0)
+
+        tiled = trees.map_sparse(store, state.masks, capacities(counts))
+        kept = trees.map_sparse(values, tiled, made)
+        masks = trees.where_sparse(tiled, state.masks)
+        return trees.where_sparse(kept, made), state._replace(masks=masks)
 
     def view(params: Params, state: MaskState) -> Params:
         topologies = _topologies(state.masks)[COLLECTION]
@@ -163,7 +211,7 @@ def compressed(algorithm: SparseAlgorithm, rooms: Mapping[str, int]) -> SparseAl
 
     rewires = algorithm.rewire is not no_rewire
     return algorithm._replace(
-        init=init,
+        init=at_random if _starts_at_random(algorithm) else from_dense,
         view=view,
         filter_grads=filter_grads,
         rewire=rewire if rewires else no_rewire,

@@ -112,6 +112,7 @@ class Importance(NamedTuple):
     gradient_weight: Scalar
 
     def __call__(self, weight: Float[Array, "*s"], grad: Float[Array, "*s"]) -> Array:
+        """The score of every entry."""
         return jnp.abs(weight) + self.gradient_weight * jnp.abs(grad)
 
 

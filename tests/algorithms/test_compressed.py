@@ -31,6 +31,10 @@ CAN = {
     "rigl, candidates": {"candidates": 1.5},
     "rigl, as drawn": {},
     "mest": {"gradient_weight": 3.0},  # so much that another weight is dropped by it
+    "random": {},
+    "snip": {},
+    "grasp": {},
+    "synflow": {"iterations": 5},
 }
 
 
@@ -126,9 +130,9 @@ def trained(name, rooms, net="mlp", rewires=5):
         jnp.asarray(images), jnp.asarray(rng.integers(0, SIZES[-1], 200))
     )
 
-    def algorithm(fraction, until, **_):
+    def algorithm(fraction, until, **probes):
         make = functools.partial(constructor(name), **CAN[name])
-        made = algorithms.complete(make, drop_fraction=fraction, until=until)
+        made = algorithms.complete(make, drop_fraction=fraction, until=until, **probes)
         return as_drawn(made) if "as drawn" in name else made
 
     spec = rounds.Spec(
@@ -192,7 +196,7 @@ ROOMS = {
 CASES = [(name, "all layers", True) for name in CAN]
 CASES += [("rigl", "the middle one", True)]
 CASES += [("rigl", "all layers", False)]
-CASES += [("rigl", "images", True)]
+CASES += [("rigl", "images", True), ("snip", "images", True)]
 CASES += [("rigl", "text", True), ("rigl", "text", False)]
 
 
@@ -238,6 +242,7 @@ def check_metrics(ours, theirs):
 def test_who_can_be_compressed():
     made = {n: algorithms.complete(c) for n, c in algorithms.CONSTRUCTORS.items()}
     can = {name for name, algorithm in made.items() if not reason_against(algorithm)}
+    can -= {"dense"}  # of which no layer is sparse
     assert can == {name.split(",")[0] for name in CAN}
 
 
@@ -247,6 +252,7 @@ def test_who_can_be_compressed():
         (algorithms.snfs(), "does more than to exchange"),
         (algorithms.rigl(every=9, batches=3), "does more than to exchange"),
         (algorithms.mest(soft_bound=0.2), "does more than to exchange"),
+        (algorithms.snip(scope="global"), "divides its weights among layers"),
         (algorithms.rigl(pattern=by_name("2:4")), "has the pattern '2:4'"),
         (algorithms.set_(new="random"), "gives new weights a value (random)"),
     ],
