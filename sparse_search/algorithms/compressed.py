@@ -1,4 +1,4 @@
-"""Any algorithm that only exchanges weights, on layers that store nothing else.
+"""Any algorithm that looks at stored weights alone, on layers that store nothing else.
 
 The same algorithm in another representation: where a layer is compressed, its parameter
 is the vector of its weights' values and its mask a topology (`sparse.formats`); the
@@ -8,6 +8,9 @@ masks that a seed gives are those of the masked form. What differs in the contra
 - `view` puts the topologies beside the parameters, as the collection "topology";
 - of the collection "taps" among the gradients come the factors of dense gradients;
 - `info.source` says where every weight was before.
+
+Between rewires nothing is dense. SET, RigL, GSE and MEST are not at rewires either; all
+others are shown the dense network there, and what they keep of it is stored.
 """
 
 import functools
@@ -21,7 +24,6 @@ from sparse_search import trees
 from sparse_search.algorithms import grow_prune
 from sparse_search.algorithms.base import (
     Info,
-    MaskState,
     SparseAlgorithm,
     masked_grads,
     no_rewire,
@@ -38,49 +40,38 @@ COLLECTION = "params"
 
 def reason_against(algorithm: SparseAlgorithm) -> str | None:
     """Why an algorithm cannot train compressed layers; None where it can."""
-    if algorithm.pattern is not UNSTRUCTURED:
-        return f"has the pattern {algorithm.pattern.name!r}"
-    if algorithm.rewire is no_rewire:
-        if algorithm.conserves != "layer":
-            return "divides its weights among layers itself"
-        return _first_difference(algorithm, {})
-    exchange: grow_prune.Exchange | None = algorithm.exchange
-    if exchange is None:
-        return "does more than to exchange weights"
-    known_score = isinstance(exchange.keep, grow_prune.Importance)
-    if exchange.keep is not grow_prune.magnitude and not known_score:
-        return "keeps weights by a score of its own"
-    if exchange.grow.score not in (None, grow_prune.steepness):
-        return "grows by a score of its own"
-    if exchange.grow.new != "zero":
-        return f"gives new weights a value ({exchange.grow.new})"
-    # What describes a built-in is kept by one that was made of it with other functions.
-    arguments = exchange._asdict() | {"pattern": algorithm.pattern}
-    rewires = _is(algorithm.rewire, grow_prune.rewire, arguments)
-    return _first_difference(
-        algorithm, {"init": _starts_at_random(algorithm), "rewire": rewires}
-    )
-
-
-def _first_difference(
-    algorithm: SparseAlgorithm, others: Mapping[str, bool]
-) -> str | None:
-    """Which function is not the one that compressed layers take the place of."""
-    same = {
-        "view": algorithm.view is same_view,
-        "filter_grads": algorithm.filter_grads is masked_grads,
-    }
-    for name, right in {**others, **same}.items():
-        if not right:
-            return f"has a function {name} of its own"
+    if algorithm.view is not same_view:
+        return "lets the network see other weights than it stores"
+    if algorithm.trainings > 1:
+        return "goes back to weights that it had before"
+    if algorithm.conserves not in ("layer", "total"):
+        return "stores more weights on the way than in the end"
+    if algorithm.filter_grads is not masked_grads:
+        return "looks at gradients of weights that it does not store, at every step"
     return None
 
 
 def _starts_at_random(algorithm: SparseAlgorithm) -> bool:
-    known = {"pattern": algorithm.pattern}
+    """Whether it begins anywhere, so that nothing needs to be dense."""
+    known = {"pattern": UNSTRUCTURED}
     return _is(algorithm.init, random_start, known) or _is(
         algorithm.init, random_start, known | {"scaled": False}
     )
+
+
+def _exchanges(algorithm: SparseAlgorithm) -> bool:
+    """Whether a rewire is an exchange that stored weights and factors suffice for."""
+    exchange: grow_prune.Exchange | None = algorithm.exchange
+    if exchange is None or algorithm.pattern is not UNSTRUCTURED:
+        return False
+    keeps = exchange.keep is grow_prune.magnitude or isinstance(
+        exchange.keep, grow_prune.Importance
+    )
+    grows = exchange.grow.score in (None, grow_prune.steepness)
+    # What describes a built-in is kept by one that was made of it with other functions.
+    arguments = exchange._asdict() | {"pattern": UNSTRUCTURED}
+    same = _is(algorithm.rewire, grow_prune.rewire, arguments)
+    return keeps and grows and exchange.grow.new == "zero" and same
 
 
 def _is(made: Any, function: Callable[..., Any], arguments: dict[str, Any]) -> bool:
@@ -107,78 +98,83 @@ class Beginning(NamedTuple):
 def compressed(algorithm: SparseAlgorithm, rooms: Mapping[str, int]) -> SparseAlgorithm:
     """The algorithm on layers of which some are compressed.
 
-    One that never rewires may begin as it likes: it is shown the dense network once.
-
     Args:
         algorithm: of which `reason_against` says None.
         rooms: the capacity of every layer that is compressed, by name.
     """
-    exchange: grow_prune.Exchange = algorithm.exchange
+    rewire = _through_dense(algorithm)
+    if _exchanges(algorithm):
+        rewire = _in_place(algorithm)
+    if algorithm.rewire is no_rewire:
+        rewire = no_rewire
+
+    def view(params: Params, state: Any) -> Params:
+        topologies = _topologies(state.masks)[COLLECTION]
+        return {**algorithm.view(params, state), layers.TOPOLOGY: topologies}
+
+    def filter_grads(grads: Params, params: Params, state: Any) -> tuple[Params, Any]:
+        of_params = {name: grads[name] for name in params}
+        return algorithm.filter_grads(of_params, params, state)
+
+    begin = _at_random if _starts_at_random(algorithm) else _from_dense
+    return algorithm._replace(
+        init=begin(algorithm, rooms),
+        view=view,
+        filter_grads=filter_grads,
+        rewire=rewire,
+    )
+
+
+def _at_random(algorithm: SparseAlgorithm, rooms: Mapping[str, int]) -> Any:
+    """An `init` that draws positions, and the weights at them."""
     start: Any = algorithm.init
+    scaled = start.keywords.get("scaled", True)
 
-    def capacities(counts: Counts) -> Any:
-        return jax.tree_util.tree_map_with_path(
-            lambda path, _: rooms.get(trees.name(path), 0), counts
-        )
-
-    def at_random(
-        key: Key, params: Beginning, counts: Counts
-    ) -> tuple[Params, MaskState]:
-        """Draw the positions, then the weights at them; nothing is dense."""
-
+    def init(key: Key, params: Beginning, counts: Counts) -> tuple[Params, Any]:
         def begin(key: Key, count: Array, capacity: int, shape: Any) -> Tiled | None:
             if not capacity:
                 return None
             return rewiring.random_topology(key, shape.shape, count, capacity)
 
         tiled = trees.map_sparse_with_key(
-            begin, key, counts, capacities(counts), params.shapes
+            begin, key, counts, _capacities(counts, rooms), params.shapes
         )
         drawn = params.draw({layers.TOPOLOGY: _topologies(tiled)[COLLECTION]})
-        scaled = start.keywords.get("scaled", True)
         begun = trees.map_sparse(_scaled, tiled, drawn) if scaled else drawn
         others = _without(counts, tiled)
         made, state = algorithm.init(key, trees.where_sparse(begun, drawn), others)
         return made, state._replace(masks=trees.where_sparse(tiled, state.masks))
 
-    def from_dense(
-        key: Key, params: Beginning, counts: Counts
-    ) -> tuple[Params, MaskState]:
-        """Let it choose among the dense network's weights, and store what it keeps."""
+    return init
+
+
+def _from_dense(algorithm: SparseAlgorithm, rooms: Mapping[str, int]) -> Any:
+    """An `init` that chooses among the dense network's weights; what it keeps."""
+
+    def init(key: Key, params: Beginning, counts: Counts) -> tuple[Params, Any]:
         made, state = algorithm.init(key, params.draw({}), counts)
 
         def store(mask: Array, capacity: int) -> Tiled | None:
             if not capacity:
                 return None
-            nothing = formats.empty(mask.shape, capacity)
-            return rewiring.compress(mask.reshape(nothing.shape), nothing)
+            return _stored(mask, formats.empty(mask.shape, capacity))
 
-        def values(topology: Tiled, weight: Array) -> Array:
-            at = formats.positions(topology)
-            matrix = weight.reshape(topology.shape)
-            return matrix.at[at].get(mode="fill", fill_value=0)
-
-        tiled = trees.map_sparse(store, state.masks, capacities(counts))
-        kept = trees.map_sparse(values, tiled, made)
+        tiled = trees.map_sparse(store, state.masks, _capacities(counts, rooms))
+        kept = trees.map_sparse(_values, tiled, made)
         masks = trees.where_sparse(tiled, state.masks)
         return trees.where_sparse(kept, made), state._replace(masks=masks)
 
-    def view(params: Params, state: MaskState) -> Params:
-        topologies = _topologies(state.masks)[COLLECTION]
-        return {**algorithm.view(params, state), layers.TOPOLOGY: topologies}
+    return init
 
-    def filter_grads(
-        grads: Params, params: Params, state: MaskState
-    ) -> tuple[Params, MaskState]:
-        of_params = {name: grads[name] for name in params}
-        return algorithm.filter_grads(of_params, params, state)
+
+def _in_place(algorithm: SparseAlgorithm) -> Any:
+    """A `rewire` of stored weights, by the factors of their dense gradients."""
+    exchange: grow_prune.Exchange = algorithm.exchange
 
     def rewire(
-        key: Key, params: Params, grads: Params, state: MaskState
-    ) -> tuple[Params, MaskState, Info]:
-        tiled = trees.map_sparse(
-            lambda mask: mask if isinstance(mask, Tiled) else None, state.masks
-        )
+        key: Key, params: Params, grads: Params, state: Any
+    ) -> tuple[Params, Any, Info]:
+        tiled = _tiled(state.masks)
         share = exchange.fraction(state.step)
 
         def layer(
@@ -187,16 +183,14 @@ def compressed(algorithm: SparseAlgorithm, rooms: Mapping[str, int]) -> SparseAl
             number = grow_prune.part(topology.nnz, share)
             return _exchange(key, topology, weight, grad, tapped, number, exchange)
 
+        of_params = {name: grads[name] for name in params}
         tapped = _at_leaves({COLLECTION: grads.get(layers.TAPS, {})}, tiled)
-        found = trees.map_sparse_with_key(
-            layer, key, tiled, params, {COLLECTION: grads[COLLECTION]}, tapped
-        )
+        found = trees.map_sparse_with_key(layer, key, tiled, params, of_params, tapped)
 
         def of_compressed(field: int) -> Any:
             return trees.map_sparse(lambda _, layer: layer[field], tiled, found)
 
         state = state._replace(masks=_without(state.masks, tiled))
-        of_params = {name: grads[name] for name in params}
         params, state, info = algorithm.rewire(key, params, of_params, state)
         masks, weights, dropped, grown, source = map(of_compressed, range(5))
         return (
@@ -209,13 +203,70 @@ def compressed(algorithm: SparseAlgorithm, rooms: Mapping[str, int]) -> SparseAl
             ),
         )
 
-    rewires = algorithm.rewire is not no_rewire
-    return algorithm._replace(
-        init=at_random if _starts_at_random(algorithm) else from_dense,
-        view=view,
-        filter_grads=filter_grads,
-        rewire=rewire if rewires else no_rewire,
+    return rewire
+
+
+def _through_dense(algorithm: SparseAlgorithm) -> Any:
+    """A `rewire` of the dense network, of which is stored what it keeps."""
+
+    def rewire(
+        key: Key, params: Params, grads: Params, state: Any
+    ) -> tuple[Params, Any, Info]:
+        tiled = _tiled(state.masks)
+
+        def matrix(topology: Tiled, values: Array) -> Array:
+            return formats.to_dense(topology, values).reshape(topology.kernel)
+
+        def gradient(topology: Tiled, grad: Array, tapped: Any) -> Array:
+            x, g = rewiring.factors(tapped)
+            return jnp.matmul(x, g.T).astype(grad.dtype).reshape(topology.kernel)
+
+        def mask(topology: Tiled) -> Array:
+            return formats.to_mask(topology).reshape(topology.kernel)
+
+        of_params = {name: grads[name] for name in params}
+        tapped = _at_leaves({COLLECTION: grads.get(layers.TAPS, {})}, tiled)
+        made, state, info = algorithm.rewire(
+            key,
+            trees.where_sparse(trees.map_sparse(matrix, tiled, params), params),
+            trees.where_sparse(
+                trees.map_sparse(gradient, tiled, of_params, tapped), of_params
+            ),
+            state._replace(
+                masks=trees.where_sparse(trees.map_sparse(mask, tiled), state.masks)
+            ),
+        )
+        new = trees.map_sparse(lambda old, mask: _stored(mask, old), tiled, state.masks)
+        source = trees.map_sparse(rewiring.sources, tiled, new)
+        kept = trees.map_sparse(_values, new, made)
+        return (
+            trees.where_sparse(kept, made),
+            state._replace(masks=trees.where_sparse(new, state.masks)),
+            info._replace(source=source),
+        )
+
+    return rewire
+
+
+def _tiled(masks: Any) -> Any:
+    """The compressed leaves of masks, None in the place of all others."""
+    return trees.map_sparse(lambda m: m if isinstance(m, Tiled) else None, masks)
+
+
+def _capacities(counts: Counts, rooms: Mapping[str, int]) -> Any:
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: rooms.get(trees.name(path), 0), counts
     )
+
+
+def _stored(mask: Array, like: Tiled) -> Tiled:
+    return rewiring.compress(mask.reshape(like.shape), like)
+
+
+def _values(topology: Tiled, weight: Array) -> Array:
+    """What a dense layer has at the positions of a topology, zero beyond the last."""
+    at = formats.positions(topology)
+    return weight.reshape(topology.shape).at[at].get(mode="fill", fill_value=0)
 
 
 def _exchange(

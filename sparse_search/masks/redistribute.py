@@ -46,5 +46,5 @@ def divide(
         spare = jnp.minimum(room - counts, most)[by_remainder]
         before = jnp.cumsum(spare) - spare
         more = jnp.clip(total - jnp.sum(counts) - before, 0, spare)
-        counts = counts.at[by_remainder].add(more)
+        counts = counts.at[by_remainder].add(more.astype(counts.dtype))
     return counts

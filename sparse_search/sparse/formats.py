@@ -298,9 +298,10 @@ def positions(
 ) -> tuple[Int[Array, " capacity"], Int[Array, " capacity"]]:
     """The input and the neuron of every weight; beyond the last, none of the layer."""
     number, rows = topology.in_ptr.shape
-    starts = topology.in_ptr.ravel()
-    places = jnp.arange(topology.capacity, dtype=jnp.int32)
-    at = jnp.searchsorted(starts, places, side="right", method="sort") - 1
+    # A weight's row is the last that starts at its place or before.
+    begun = jnp.zeros(topology.capacity, jnp.int32)
+    begun = begun.at[topology.in_ptr.ravel()].add(1, mode="drop")
+    at = jnp.cumsum(begun, dtype=jnp.int32) - 1
     at = jnp.clip(at, 0, number * rows - 1).astype(jnp.int32)
     tile, j = at // rows, at % rows
     per_row = tiles(topology.shape, topology.tile)[1]

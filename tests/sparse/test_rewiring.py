@@ -142,3 +142,24 @@ def test_a_matrix_of_more_than_two_to_the_32_entries():
     assert_equal(topology, again)
     new = rewiring.exchange(key, topology, jnp.arange(3072.0), 2000, count, "random")
     assert int(new.topology.nnz) == count and int(new.grown) == 1000
+
+
+@pytest.mark.parametrize("shape, kept, capacity", CASES)
+def test_a_mask_is_stored_as_outside_of_a_program(shape, kept, capacity):
+    mask = np.zeros(shape, bool)
+    places = np.random.default_rng(0).choice(mask.size, kept, replace=False)
+    mask.ravel()[places] = True
+    expected = formats.from_mask(mask, capacity)
+    made = jax.jit(rewiring.compress)(jnp.asarray(mask), expected)
+    assert_equal(made, expected)
+    if kept:
+        small = formats.empty(shape, kept - 1)
+        assert rewiring.compress(jnp.asarray(mask), small).nnz == 0
+
+
+def test_where_weights_were():
+    before = np.array([[1, 0, 1], [0, 1, 1]], bool)
+    after = np.array([[1, 1, 0], [0, 1, 1]], bool)
+    old, new = (formats.from_mask(mask, 6) for mask in (before, after))
+    # By inputs, then neurons: (0, 0), (0, 2), (1, 1), (1, 2); then (0, 1) is new.
+    assert rewiring.sources(old, new).tolist() == [0, -1, 2, 3, -1, -1]
