@@ -9,8 +9,9 @@ masks that a seed gives are those of the masked form. What differs in the contra
 - of the collection "taps" among the gradients come the factors of dense gradients;
 - `info.source` says where every weight was before.
 
-Between rewires nothing is dense. SET, RigL, GSE and MEST are not at rewires either; all
-others are shown the dense network there, and what they keep of it is stored.
+Between rewires no weights are dense. Those of SET, RigL, GSE and MEST are not at
+rewires either; all others are shown the dense network there, and what they keep of it
+is stored.
 """
 
 import functools
@@ -44,10 +45,13 @@ def reason_against(algorithm: SparseAlgorithm) -> str | None:
         return "lets the network see other weights than it stores"
     if algorithm.trainings > 1:
         return "goes back to weights that it had before"
-    if algorithm.conserves not in ("layer", "total"):
-        return "stores more weights on the way than in the end"
+    if algorithm.conserves != "layer":
+        return "changes how many weights a layer has"
     if algorithm.filter_grads is not masked_grads:
         return "looks at gradients of weights that it does not store, at every step"
+    # `sparse.census` knows a first mask by its key: one that the masks go away from.
+    if algorithm.rewire is not no_rewire and not _starts_at_random(algorithm):
+        return "rewires and does not begin with any unstructured mask"
     return None
 
 
@@ -218,8 +222,10 @@ def _through_dense(algorithm: SparseAlgorithm) -> Any:
             return formats.to_dense(topology, values).reshape(topology.kernel)
 
         def gradient(topology: Tiled, grad: Array, tapped: Any) -> Array:
-            x, g = rewiring.factors(tapped)
-            return jnp.matmul(x, g.T).astype(grad.dtype).reshape(topology.kernel)
+            dense = (
+                tapped[0] if len(tapped) == 1 else jnp.matmul(tapped[0], tapped[1].T)
+            )
+            return dense.astype(grad.dtype).reshape(topology.kernel)
 
         def mask(topology: Tiled) -> Array:
             return formats.to_mask(topology).reshape(topology.kernel)

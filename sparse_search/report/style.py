@@ -79,6 +79,9 @@ def paper() -> Iterator[None]:
         "hatch.linewidth": 0.5,
         "hatch.color": "#8C8C8C",
         "savefig.dpi": 300,
+        # A figure says itself how it is laid out.
+        "figure.autolayout": False,
+        "figure.constrained_layout.use": False,
         # The same journal gives the same bytes.
         "svg.hashsalt": "sparse_search",
     }

@@ -182,7 +182,7 @@ def _represent(
     layers = _before_training(this, jobs, todo, watch)
     return {
         trial.name: representation.with_rooms(
-            this.config, trial, layers[representation.sizes_of(trial)]
+            trial, layers[representation.sizes_of(trial)]
         )
         for trial in sparse
     }

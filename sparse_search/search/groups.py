@@ -46,8 +46,7 @@ def by_group(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
 def shape_of(trial: Trial) -> str:
     """Groups of one shape are equally fast: what speed is measured for."""
     kind = "dense" if trial.method == "dense" else "sparse"
-    rooms = "".join(f"-c{capacity}" for _, capacity in trial.rooms)
-    return f"{kind}-w{trial.width}-d{trial.depth}{rooms}"
+    return f"{kind}-w{trial.width}-d{trial.depth}{trial.capacities}"
 
 
 def read_plan(workdir: Path) -> dict[str, Planned]:

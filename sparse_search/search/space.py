@@ -166,7 +166,7 @@ def _sparse(
             )
             if config.representation == "compressed":
                 layers = representation.asked_for(config, dataset, trial)
-                trial = representation.with_rooms(config, trial, layers)
+                trial = representation.with_rooms(trial, layers)
         except Impossible as error:
             yield Skipped(named, str(error))
             continue

@@ -61,15 +61,10 @@ class Site:
         return math.prod(self.given[:-1])
 
 
-def with_rooms(config: Config, trial: Trial, layers: Collection[str]) -> Trial:
-    """The trial with some of its layers compressed.
-
-    Where layers share their weights, each has room for all of them.
-    """
-    shared = layers and algorithm_of(config, trial).conserves == "total"
-    total = sum(layer.count for layer in trial.layers)
+def with_rooms(trial: Trial, layers: Collection[str]) -> Trial:
+    """The trial with some of its layers compressed."""
     rooms = tuple(
-        (layer.name, formats.room(total if shared else layer.count, layer.size))
+        (layer.name, formats.room(layer.count, layer.size))
         for layer in trial.layers
         if layer.name in layers
     )
@@ -93,9 +88,9 @@ def resolve(config: Config, dataset: Dataset, trial: Trial) -> Trial:
         Impossible: the config asks for compressed layers, and the trial can have none.
     """
     if config.representation == "compressed" and trial.method != "dense":
-        return with_rooms(config, trial, asked_for(config, dataset, trial))
+        return with_rooms(trial, asked_for(config, dataset, trial))
     if config.representation == "auto":
-        return with_rooms(config, trial, faster_layers(config, dataset, trial))
+        return with_rooms(trial, faster_layers(config, dataset, trial))
     return trial
 
 

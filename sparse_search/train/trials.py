@@ -137,8 +137,14 @@ class Trial:
         """Trials of one group share their programs: the compile key."""
         scope = "" if self.scope == "layer" else f"-{self.scope}"
         pattern = "" if self.pattern in _OF_ANY else f"-{self.pattern}"
-        rooms = "".join(f"-c{capacity}" for _, capacity in self.rooms)
-        return f"{self.method}-w{self.width}-d{self.depth}{scope}{pattern}{rooms}"
+        size = f"w{self.width}-d{self.depth}"
+        return f"{self.method}-{size}{scope}{pattern}{self.capacities}"
+
+    @property
+    def capacities(self) -> str:
+        """The rooms of all sparse layers, 0 of those that are masked; "" without any."""
+        rooms = dict(self.rooms)
+        return "".join(f"-c{rooms.get(name, 0)}" for name, _ in self.counts if rooms)
 
     @property
     def scope(self) -> str:
