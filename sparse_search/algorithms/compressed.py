@@ -45,10 +45,10 @@ def reason_against(algorithm: SparseAlgorithm) -> str | None:
         return "lets the network see other weights than it stores"
     if algorithm.trainings > 1:
         return "goes back to weights that it had before"
-    if algorithm.conserves != "layer":
-        return "changes how many weights a layer has"
     if algorithm.filter_grads is not masked_grads:
         return "looks at gradients of weights that it does not store, at every step"
+    if algorithm.conserves != "layer":
+        return "changes how many weights a layer has"
     # `sparse.census` knows a first mask by its key: one that the masks go away from.
     if algorithm.rewire is not no_rewire and not _starts_at_random(algorithm):
         return "rewires and does not begin with any unstructured mask"
@@ -222,9 +222,8 @@ def _through_dense(algorithm: SparseAlgorithm) -> Any:
             return formats.to_dense(topology, values).reshape(topology.kernel)
 
         def gradient(topology: Tiled, grad: Array, tapped: Any) -> Array:
-            dense = (
-                tapped[0] if len(tapped) == 1 else jnp.matmul(tapped[0], tapped[1].T)
-            )
+            x, *g = tapped
+            dense = jnp.matmul(x, g[0].T) if g else x
             return dense.astype(grad.dtype).reshape(topology.kernel)
 
         def mask(topology: Tiled) -> Array:

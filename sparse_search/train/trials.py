@@ -142,7 +142,7 @@ class Trial:
 
     @property
     def capacities(self) -> str:
-        """The rooms of all sparse layers, 0 of those that are masked; "" without any."""
+        """The rooms of all sparse layers, 0 of masked ones; "" if all are masked."""
         rooms = dict(self.rooms)
         return "".join(f"-c{rooms.get(name, 0)}" for name, _ in self.counts if rooms)
 
