@@ -121,7 +121,7 @@ def _recurrent(config):
     space.budgets = (154, 356, 904, 2576, 8224, 28736)  # 2, 4, 8, 16, 32, 64 units
     space.widths = (64, 96, 128, 192)
     space.methods = ("static", "set", "rigl")
-    space.learning_rates = (0.004,)
+    space.learning_rates = (0.004, 0.012)
     space.seeds = (0, 1, 2)
     space.small_dense.depths = (1,)
     space.small_dense.learning_rates = (0.004, 0.012)
