@@ -97,7 +97,7 @@ def _convolutions(config):
     space.budgets = (1625, 7150, 16575, 27300, 60450, 106600)  # widths 1 to 4, 6, 8
     space.widths = (8, 12, 20, 32)
     space.methods = ("static", "set", "rigl")
-    space.learning_rates = (0.03,)
+    space.learning_rates = (0.01, 0.03)
     space.seeds = (0, 1, 2)
     space.small_dense.depths = (4,)
     space.small_dense.learning_rates = (0.01, 0.03)
