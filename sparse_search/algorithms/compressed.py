@@ -66,7 +66,7 @@ def _starts_at_random(algorithm: SparseAlgorithm) -> bool:
 def _exchanges(algorithm: SparseAlgorithm) -> bool:
     """Whether a rewire is an exchange that stored weights and factors suffice for."""
     exchange: grow_prune.Exchange | None = algorithm.exchange
-    if exchange is None or algorithm.pattern is not UNSTRUCTURED:
+    if exchange is None:
         return False
     keeps = exchange.keep is grow_prune.magnitude or isinstance(
         exchange.keep, grow_prune.Importance
@@ -106,11 +106,9 @@ def compressed(algorithm: SparseAlgorithm, rooms: Mapping[str, int]) -> SparseAl
         algorithm: of which `reason_against` says None.
         rooms: the capacity of every layer that is compressed, by name.
     """
-    rewire = _through_dense(algorithm)
-    if _exchanges(algorithm):
-        rewire = _in_place(algorithm)
-    if algorithm.rewire is no_rewire:
-        rewire = no_rewire
+    rewire: Any = no_rewire
+    if algorithm.rewire is not no_rewire:
+        rewire = (_in_place if _exchanges(algorithm) else _through_dense)(algorithm)
 
     def view(params: Params, state: Any) -> Params:
         topologies = _topologies(state.masks)[COLLECTION]
@@ -164,7 +162,7 @@ def _from_dense(algorithm: SparseAlgorithm, rooms: Mapping[str, int]) -> Any:
             return _stored(mask, formats.empty(mask.shape, capacity))
 
         tiled = trees.map_sparse(store, state.masks, _capacities(counts, rooms))
-        kept = trees.map_sparse(_values, tiled, made)
+        kept = trees.map_sparse(formats.values_at, tiled, made)
         masks = trees.where_sparse(tiled, state.masks)
         return trees.where_sparse(kept, made), state._replace(masks=masks)
 
@@ -243,7 +241,7 @@ def _through_dense(algorithm: SparseAlgorithm) -> Any:
         )
         new = trees.map_sparse(lambda old, mask: _stored(mask, old), tiled, state.masks)
         source = trees.map_sparse(rewiring.sources, tiled, new)
-        kept = trees.map_sparse(_values, new, made)
+        kept = trees.map_sparse(formats.values_at, new, made)
         return (
             trees.where_sparse(kept, made),
             state._replace(masks=trees.where_sparse(new, state.masks)),
@@ -266,12 +264,6 @@ def _capacities(counts: Counts, rooms: Mapping[str, int]) -> Any:
 
 def _stored(mask: Array, like: Tiled) -> Tiled:
     return rewiring.compress(mask.reshape(like.shape), like)
-
-
-def _values(topology: Tiled, weight: Array) -> Array:
-    """What a dense layer has at the positions of a topology, zero beyond the last."""
-    at = formats.positions(topology)
-    return weight.reshape(topology.shape).at[at].get(mode="fill", fill_value=0)
 
 
 def _exchange(

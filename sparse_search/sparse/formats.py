@@ -29,7 +29,7 @@ import numpy as np
 import scipy.sparse
 
 from sparse_search.errors import UserError
-from sparse_search.types import Array, Bool, Int, UInt
+from sparse_search.types import Array, Bool, Float, Int, UInt
 
 # Tiles by the density from which they are the fastest, as measured with rows of 128
 # numbers: small ones keep activations in the nearer cache, large ones have rows of some
@@ -335,6 +335,12 @@ def to_dense(topology: Tiled, values: Array) -> Array:
         .at[positions(topology)]
         .set(values, mode="drop", unique_indices=True)
     )
+
+
+def values_at(topology: Tiled, kernel: Array) -> Float[Array, " capacity"]:
+    """What a dense layer has where a topology has weights, zero beyond the last."""
+    at = positions(topology)
+    return kernel.reshape(topology.shape).at[at].get(mode="fill", fill_value=0)
 
 
 def to_mask(topology: Tiled) -> Bool[Array, "inputs neurons"]:

@@ -66,8 +66,7 @@ def at(
     )
     if by_counter:
         return initializer.at(key, topology, dtype)
-    drawn = initializer(key, topology.kernel, dtype).reshape(topology.shape)
-    return drawn.at[formats.positions(topology)].get(mode="fill", fill_value=0)
+    return formats.values_at(topology, initializer(key, topology.kernel, dtype))
 
 
 def _bits(

@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from sparse_search import algorithms, trees
+from sparse_search.algorithms import compressed, grow_prune
 from sparse_search.algorithms.base import as_drawn
 from sparse_search.algorithms.compressed import reason_against
 from sparse_search.masks.patterns import by_name
@@ -269,10 +270,33 @@ def test_who_cannot_and_why(make, reason):
     assert reason in reason_against(algorithms.complete(make))
 
 
-@pytest.mark.parametrize("name", ["init", "view", "filter_grads"])
-def test_functions_of_ones_own_are_not_taken_for_ours(name):
+def test_other_scores_are_not_taken_for_ours():
+    rigl = algorithms.complete(algorithms.CONSTRUCTORS["rigl"])
+    assert compressed._exchanges(rigl)
+    exchange = rigl.exchange
+    for other in (
+        exchange._replace(grow=exchange.grow._replace(score=grow_prune.magnitude)),
+        exchange._replace(grow=exchange.grow._replace(new="random")),
+        exchange._replace(keep=grow_prune.steepness),
+    ):
+        arguments = {**other._asdict(), "pattern": rigl.pattern}
+        rewire = functools.partial(grow_prune.rewire, **arguments)
+        assert not compressed._exchanges(rigl._replace(exchange=other, rewire=rewire))
+    mine = rigl._replace(rewire=lambda *args: rigl.rewire(*args))
+    assert not compressed._exchanges(mine)
+
+
+@pytest.mark.parametrize(
+    "name, reason",
+    [
+        ("init", "does not begin with any unstructured mask"),
+        ("view", "other weights than it stores"),
+        ("filter_grads", "gradients of weights that it does not store"),
+    ],
+)
+def test_functions_of_ones_own_are_not_taken_for_ours(name, reason):
     rigl = algorithms.complete(algorithms.CONSTRUCTORS["rigl"])
     function = getattr(rigl, name)
     mine = rigl._replace(**{name: lambda *args: function(*args)})
-    assert reason_against(mine)
+    assert reason in reason_against(mine)
     assert reason_against(rigl) is None
