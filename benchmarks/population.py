@@ -75,6 +75,7 @@ class Team:
             context.Process(
                 target=_worker, args=(what, core, there), daemon=True
             ).start()
+            there.close()  # so that one that dies is not waited for
             self._pipes.append(here)
         for pipe in self._pipes:
             pipe.recv()

@@ -31,11 +31,17 @@ import scipy.sparse
 from sparse_search.errors import UserError
 from sparse_search.types import Array, Bool, Float, Int, UInt
 
-# Tiles by the density from which they are the fastest, as measured with rows of 128
-# numbers: small ones keep activations in the nearer cache, large ones have rows of some
-# weights each.
-_TILES = ((0.15, 128), (0.02, 256), (0.005, 1024), (0.001, 4096), (0.0003, 16384))
-_LARGEST_TILE = 65536  # what 16 bits tell apart
+# Inputs and neurons of a tile by the density from which it is the fastest, as measured
+# with rows of 128 numbers: small ones keep activations in the nearer cache, large ones
+# have rows of some weights each.
+_TILES = (
+    (0.07, (128, 256)),
+    (0.04, (256, 256)),
+    (0.005, (1024, 1024)),
+    (0.001, (4096, 4096)),
+    (0.0003, (16384, 16384)),
+)
+_LARGEST_TILE = (65536, 65536)  # what 16 bits tell apart
 _NARROW = 256
 _LARGEST = 2**31 - 1
 _SMALLEST_ROOM = 2048
@@ -117,8 +123,8 @@ def tile_of(shape: tuple[int, int], capacity: int) -> Tile:
     """The tiles of a layer with room for a number of weights."""
     density = capacity / math.prod(shape)
     sizes = (size for least, size in _TILES if density >= least)
-    size = next(sizes, _LARGEST_TILE)
-    return Tile(min(size, shape[0]), min(size, shape[1]))
+    inputs, neurons = next(sizes, _LARGEST_TILE)
+    return Tile(min(inputs, shape[0]), min(neurons, shape[1]))
 
 
 def rounded(nnz: int, size: int) -> int:

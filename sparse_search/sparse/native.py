@@ -78,7 +78,7 @@ def call(handler: str, out: Any, /, *operands: Any, aliases: Any = None, **given
 
 
 def instruction_set() -> str | None:
-    """What the kernel uses of this machine: avx512, avx2 or portable."""
+    """What the kernel uses of this machine: avx512_bf16, avx512, avx2 or portable."""
     library = load()
     return library.SparseSearchInstructionSet().decode() if library else None
 

@@ -40,7 +40,7 @@ def test_weights_are_in_the_order_of_tiles_inputs_neurons():
     where = [(0, 299), (1, 0), (1, 1), (599, 0), (0, 0)]
     mask[tuple(np.array(where).T)] = True
     topology, order = formats.from_positions(
-        *np.array(where).T, mask.shape, capacity=round(0.02 * mask.size)
+        *np.array(where).T, mask.shape, capacity=round(0.05 * mask.size)
     )
     assert topology.tile == (256, 256)
     # The first tile holds (0, 0), (1, 0), (1, 1), the second (0, 299).

@@ -67,17 +67,67 @@ static INLINE void write(A* p, const V* a, int n) {
 // A pointer that is in a register from here on. Rows are read at fixed distances from one
 // then; left to itself, the compiler has an address for every vector.
 template <class A>
-static INLINE const A* held(const A* p) {
+static INLINE A* held(A* p) {
   asm("" : "+r"(p));
   return p;
 }
+
+// A row of a block that is multiplied with others.
+template <class V, class A, int N, bool kTail>
+struct Factor {
+  V row[N];
+  INLINE Factor(const A* p, int n) { read_to<V, A, N, kTail>(row, p, n); }
+  // Calls use(z, vector z of the row at `p`) for all; returns vectors whose lanes add up to
+  // the scalar product with that row.
+  template <class F>
+  INLINE V dot(const A* p, int n, F use) const {
+    V s0 = V::zero(), s1 = V::zero();
+    read<V, A, N, kTail>(p, n, [&](int z, V v) ALWAYS {
+      v.hold();
+      use(z, v);
+      if (z & 1) {
+        s1 = V::fma(row[z], v, s1);
+      } else {
+        s0 = V::fma(row[z], v, s0);
+      }
+    });
+    return V::add(s0, s1);
+  }
+};
+
+#if defined(__AVX512BF16__)
+// Scalar products of bfloat16 in one instruction for two vectors.
+template <int N>
+struct Factor<F32, bf16, N, false> {
+  static_assert(N % 2 == 0);
+  F32::Pair row[N / 2];
+  INLINE Factor(const bf16* p, int) { PAIRS(z) row[z / 2] = F32::load_raw(p + z * F32::lanes); }
+  template <class F>
+  INLINE F32 dot(const bf16* p, int, F use) const {
+    F32 s0 = F32::zero(), s1 = F32::zero();
+    PAIRS(z) {
+      const F32::Pair both = F32::load_raw(p + z * F32::lanes);
+      F32 even, odd;
+      F32::widen_pair(both, even, odd);
+      use(z, even);
+      use(z + 1, odd);
+      if (z & 2) {
+        s1 = F32::dot(row[z / 2], both, s1);
+      } else {
+        s0 = F32::dot(row[z / 2], both, s0);
+      }
+    }
+    return F32::add(s0, s1);
+  }
+};
+#endif
 
 // What the weights of one output do: a += Σ w x over its weights [k, stop).
 template <class V, class A, int N, bool kTail, class Weight, class Row>
 static INLINE void weights_into(V* a, int32_t k, int32_t stop, int n, Weight weight, Row row) {
   for (; k < stop; k++) {
     const V w = V::all(weight(k));
-    read<V, A, N, kTail>(held<A>(row(k)), n,
+    read<V, A, N, kTail>(held(row(k)), n,
                          [&](int z, V x) ALWAYS { a[z] = V::fma(w, x, a[z]); });
   }
 }
@@ -90,7 +140,16 @@ struct Tile {
   const A* rows;
   int64_t row;
   const typename V::T* values;
+  const char *next, *next_end;  // the values of the tile that follows
 };
+
+// Fetches what comes after `from` and is one of `parts` of all up to `end`, one for each of
+// what is done meanwhile. A tile's values are read in no order, which no machine foresees.
+static INLINE const char* ahead(const char* from, const char* end, int64_t part) {
+  for (const char* stop = from + part; from < stop && from < end; from += 64)
+    __builtin_prefetch(from);
+  return from;
+}
 
 // Sums that go on in the next tile are kept in `left`, [rows, N vectors], where activations
 // have fewer bits than they are summed in.
@@ -106,11 +165,14 @@ static void forward_rows(const Layer& l, const Tile<V, A>& from, const typename 
   const I* ins = static_cast<const I*>(l.ins);
   const P* perm = static_cast<const P*>(l.perm);
   const auto row = [&](int32_t k) ALWAYS { return from.rows + ins[k] * from.row; };
+  const char* next = from.next;
+  const int64_t part = (from.next_end - next) / (end - begin) + 1;
   for (int32_t i = begin; i < end; i++) {
     const int32_t k = ptr[i], stop = ptr[i + 1];
+    next = ahead(next, from.next_end, part);
     if (from.number && k == stop && !(final && (relu || kShort))) continue;
     const int64_t output = static_cast<int64_t>(tile) * l.tile_out + i;
-    A* yi = y + output * l.batch + first;
+    A* yi = held(y + output * l.batch + first);
     auto* own = kShort ? left + (i - begin) * N * V::lanes : nullptr;
     V a[N];
     if (!from.number) {
@@ -163,30 +225,46 @@ static void window_forward_rows(const Layer& l, const A* x, const typename V::T*
   }
 }
 
-// What the weights of one input do backward: a += W g, dw = x gᵀ. Of dw, places up to
-// `room` may be written, which are those of the weights that follow and come later.
+// Gradients of weights that follow each other, as vectors whose lanes are not summed up yet.
+// They are made when there are enough of them, whichever rows they are of.
+template <class V>
+struct Gradients {
+  using T = typename V::T;
+  V waiting[kSums];
+  int number = 0;
+  T* dw = nullptr;         // of the first that waits
+  const T* end = nullptr;  // up to here dw may be written: the rest comes later in this pass
+  const bool add;
+  explicit INLINE Gradients(bool add) : add(add) {
+    for (V& one : waiting) one = V::zero();
+  }
+  INLINE void begin(T* first, const T* last) {
+    dw = first;
+    end = last;
+  }
+  INLINE void make() {
+    if (number) sums(waiting, dw, number, static_cast<int>(end - dw), add);
+    dw += number;
+    number = 0;
+  }
+};
+
+// What the weights of one input do backward: a += W g, dw = x gᵀ.
 template <class V, class A, class I, int N, bool kTail, bool kDx>
 static INLINE void weights_of(const I* outs, const typename V::T* values, int32_t k, int32_t stop,
-                              const A* g, int64_t row, const V* xj, V* a, V* sum,
-                              typename V::T* dw, int32_t room, int n, bool add) {
+                              const A* g, int64_t row, const Factor<V, A, N, kTail>& x, V* a,
+                              Gradients<V>& made, int n) {
   while (k < stop) {
-    const int m = stop - k < kSums ? stop - k : kSums;
-    for (int q = 0; q < m; q++) {
-      const V w = V::all(values[k + q]);
-      V s0 = V::zero(), s1 = V::zero();
-      read<V, A, N, kTail>(held<A>(g + outs[k + q] * row), n, [&](int z, V gz) ALWAYS {
-        gz.hold();
-        if (kDx) a[z] = V::fma(w, gz, a[z]);
-        if (z & 1) {
-          s1 = V::fma(xj[z], gz, s1);
-        } else {
-          s0 = V::fma(xj[z], gz, s0);
-        }
+    const int32_t until = stop - k < kSums - made.number ? stop : k + kSums - made.number;
+    V* sum = made.waiting + made.number;
+    made.number += until - k;
+    for (; k < until; k++) {
+      const V w = V::all(values[k]);
+      *sum++ = x.dot(held(g + outs[k] * row), n, [&](int z, V v) ALWAYS {
+        if (kDx) a[z] = V::fma(w, v, a[z]);
       });
-      sum[q] = V::add(s0, s1);
     }
-    sums(sum, dw + k, m, room - k, add);
-    k += m;
+    if (made.number == kSums) made.make();
   }
 }
 
@@ -200,41 +278,43 @@ static void backward_rows(const Layer& l, const Tile<V, A>& from, const A* x, A*
   const I* outs = static_cast<const I*>(l.outs);
   const T* values = static_cast<const T*>(l.values);
   constexpr bool kShort = kDx && sizeof(A) < sizeof(T);
-  V sum[kSums];
-  for (V& one : sum) one = V::zero();
   const bool final = from.number == l.tiles_out - 1, gate = kDx && row_sums && final;
   const int64_t at = static_cast<int64_t>(tile) * l.tiles_out + from.number;
   const int32_t* ptr = l.in_ptr + at * (l.tile_in + 1);
+  Gradients<V> made(add);
+  made.begin(dw + ptr[begin], dw + ptr[end]);
   for (int32_t j = begin; j < end; j++) {
     if (ptr[j] == ptr[j + 1] && (from.number || !kDx) && !gate && !(kShort && final)) continue;
     const int64_t input = static_cast<int64_t>(tile) * l.tile_in + j;
-    const int64_t row = input * l.batch + first;
+    const A* xi = held(x + input * l.batch + first);
+    A* dxi = kDx ? held(dx + input * l.batch + first) : nullptr;
     T* own = kShort ? left + (j - begin) * N * V::lanes : nullptr;
-    V a[N], xj[N];
-    read_to<V, A, N, kTail>(xj, x + row, n);
+    V a[N];
+    const Factor<V, A, N, kTail> xj(xi, n);
     if (kDx && !from.number) {
       EACH(z) a[z] = V::zero();
     } else if (kShort) {
       EACH(z) a[z] = V::load(own + z * V::lanes);
     } else if (kDx) {
-      read_to<V, A, N, kTail>(a, dx + row, n);
+      read_to<V, A, N, kTail>(a, dxi, n);
     }
     weights_of<V, A, I, N, kTail, kDx>(outs, values, ptr[j], ptr[j + 1], from.rows, from.row, xj,
-                                       a, sum, dw, ptr[end], n, add);
+                                       a, made, n);
     if (gate) {
       V total = V::zero();
-      EACH(z) {
-        a[z] = V::where_positive(xj[z], a[z]);
+      read<V, A, N, kTail>(xi, n, [&](int z, V v) ALWAYS {
+        a[z] = V::where_positive(v, a[z]);
         total = V::add(total, a[z]);
-      }
+      });
       row_sums[input] = add ? row_sums[input] + total.sum() : total.sum();
     }
     if (kShort && !final) {
       EACH(z) a[z].store(own + z * V::lanes);
     } else if (kDx) {
-      write<V, A, N, kTail>(dx + row, a, n);
+      write<V, A, N, kTail>(dxi, a, n);
     }
   }
+  made.make();
 }
 
 template <class V, class A, class I, bool kDx>
@@ -246,12 +326,11 @@ static void window_rows(const Layer& l, const A* x, const A* g, A* dx, typename 
   const T* values = static_cast<const T*>(l.values);
   const Window& window = *l.window;
   const int64_t step = l.tile_in + 1;
-  V sum[kSums];
-  for (V& one : sum) one = V::zero();
+  Gradients<V> made(add);
   for (int32_t row = 0; row < window.rows; row++) {
     const int64_t at = row * window.x_row + first;
-    V a[N], xj[N];
-    read_to<V, A, N, false>(xj, x + at, 0);
+    V a[N];
+    const Factor<V, A, N, false> xj(x + at, 0);
     EACH(z) a[z] = V::zero();
     for (int32_t p = 0; p < window.places; p++) {
       const int32_t channel = row - window.base[p];
@@ -259,9 +338,12 @@ static void window_rows(const Layer& l, const A* x, const A* g, A* dx, typename 
       const int64_t j = static_cast<int64_t>(p) * window.channels + channel;
       const int32_t* ptr = l.in_ptr + window.pointer[j];
       const A* g0 = g + window.margin - window.shift[p] + first;
-      for (int s = 0; s < l.tiles_out; s++, ptr += step, g0 += l.tile_out * window.y_row)
+      for (int s = 0; s < l.tiles_out; s++, ptr += step, g0 += l.tile_out * window.y_row) {
+        made.begin(dw + ptr[0], dw + ptr[1]);
         weights_of<V, A, I, N, false, kDx>(outs, values, ptr[0], ptr[1], g0, window.y_row, xj, a,
-                                           sum, dw, ptr[1], 0, add);
+                                           made, 0);
+        made.make();
+      }
     }
     if (kDx) write<V, A, N, false>(dx + at, a, 0);
   }
@@ -270,13 +352,12 @@ static void window_rows(const Layer& l, const A* x, const A* g, A* dx, typename 
 // Chooses how many vectors a block of columns takes; only whole blocks have no mask.
 template <int N, template <int, bool> class F, class... Args>
 static void by_columns(int count, int lanes, Args... args) {
+  if constexpr (N == kMaxVectors) {
+    if (count == N * lanes) return F<N, false>::run(args..., lanes);
+  }
   if constexpr (N > 0) {
     if (count > (N - 1) * lanes) {
-      if (N == kMaxVectors && count == N * lanes) {
-        F<N, false>::run(args..., lanes);
-      } else {
-        F<N, true>::run(args..., count - (N - 1) * lanes);
-      }
+      F<N, true>::run(args..., count - (N - 1) * lanes);
     } else {
       by_columns<N - 1, F>(count, lanes, args...);
     }
@@ -351,15 +432,18 @@ static void forward_typed(const Layer& l, const void* x, const void* bias, void*
         count, V::lanes, &l, &from, static_cast<const T*>(bias), static_cast<A*>(y), relu, tile,
         begin, end, first, left_of<T>(room, block * (end - begin) * kBlock));
   };
+  const char* all = static_cast<const char*>(l.values);
   for (int32_t t = 0; t < l.tiles_in; t++) {
     const int64_t at = static_cast<int64_t>(t) * l.tiles_out + tile;
     const int32_t* ptr = l.out_ptr + at * (l.tile_out + 1);
+    const int32_t* next = t + 1 < l.tiles_in ? ptr + l.tiles_out * (l.tile_out + 1) : ptr;
     const T* values = static_cast<const T*>(l.values) + ptr[0];
     T* own = static_cast<T*>(room.values);
     for (int32_t k = ptr[begin]; own && k < ptr[end]; k++) own[k - ptr[begin]] = values[perm[k]];
-    blocks_of<V, A>({t, nullptr, 0, own}, static_cast<const A*>(x) + t * l.tile_in * l.batch,
-                    l.batch, rest_of(l.in, l.tile_in, t), ptr[end] - ptr[begin], c, room.rows,
-                    run);
+    blocks_of<V, A>({t, nullptr, 0, own, all + next[0] * sizeof(T),
+                     all + next[next == ptr ? 0 : l.tile_out] * sizeof(T)},
+                    static_cast<const A*>(x) + t * l.tile_in * l.batch, l.batch,
+                    rest_of(l.in, l.tile_in, t), ptr[end] - ptr[begin], c, room.rows, run);
   }
 }
 
@@ -379,7 +463,7 @@ static void backward_typed(const Layer& l, const void* x, const void* g, void* d
   for (int32_t t = 0; t < l.tiles_out; t++) {
     const int64_t at = static_cast<int64_t>(tile) * l.tiles_out + t;
     const int32_t* ptr = l.in_ptr + at * (l.tile_in + 1);
-    blocks_of<V, A>({t, nullptr, 0, nullptr},
+    blocks_of<V, A>({t, nullptr, 0, nullptr, nullptr, nullptr},
                     static_cast<const A*>(g) + t * l.tile_out * l.batch, l.batch,
                     rest_of(l.out, l.tile_out, t), ptr[end] - ptr[begin], c, room.rows, run);
   }

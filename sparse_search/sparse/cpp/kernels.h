@@ -82,6 +82,7 @@ struct Kernels {
   int32_t (*reaching)(Kind, const void* block, int32_t size, double threshold, int32_t* where);
 };
 
+const Kernels& avx512_bf16_kernels();
 const Kernels& avx512_kernels();
 const Kernels& avx2_kernels();
 const Kernels& portable_kernels();

@@ -15,7 +15,7 @@ const Kernels& kernels() {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-      return avx512_kernels();
+      return __builtin_cpu_supports("avx512bf16") ? avx512_bf16_kernels() : avx512_kernels();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2_kernels();
 #endif
     return portable_kernels();
@@ -293,6 +293,7 @@ extern "C" int SparseSearchInterface() {
 extern "C" const char* SparseSearchInstructionSet() {
   const auto& chosen = sparse_search::kernels();
 #if defined(__x86_64__)
+  if (&chosen == &sparse_search::avx512_bf16_kernels()) return "avx512_bf16";
   if (&chosen == &sparse_search::avx512_kernels()) return "avx512";
   if (&chosen == &sparse_search::avx2_kernels()) return "avx2";
 #endif

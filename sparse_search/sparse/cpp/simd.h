@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX512F__)
+#if defined(__AVX512BF16__)
+#define ISA avx512_bf16
+#elif defined(__AVX512F__)
 #define ISA avx512
 #elif defined(__AVX2__)
 #define ISA avx2
@@ -88,9 +90,20 @@ struct F32 {
   // without a shuffle.
   static INLINE void load_pair(const bf16* p, F32& even, F32& odd) {
     const __m512i raw = _mm512_loadu_si512(p);
+    widen_pair(raw, even, odd);
+  }
+  static INLINE void widen_pair(__m512i raw, F32& even, F32& odd) {
     even = {_mm512_castsi512_ps(_mm512_slli_epi32(raw, 16))};
     odd = {_mm512_castsi512_ps(_mm512_and_si512(raw, _mm512_set1_epi32(0xffff0000)))};
   }
+#if defined(__AVX512BF16__)
+  // Two vectors of bfloat16, as they are in memory, and what they add to a scalar product.
+  using Pair = __m512i;
+  static INLINE Pair load_raw(const bf16* p) { return _mm512_loadu_si512(p); }
+  static INLINE F32 dot(Pair a, Pair b, F32 c) {
+    return {_mm512_dpbf16_ps(c.v, (__m512bh)a, (__m512bh)b)};
+  }
+#endif
   static INLINE void store_pair(bf16* p, F32 even, F32 odd) {
     const __m512i low = _mm512_srli_epi32(even.rounded(), 16);
     _mm512_storeu_si512(p, _mm512_mask_mov_epi16(low, 0xaaaaaaaa, odd.rounded()));
