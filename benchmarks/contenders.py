@@ -105,7 +105,7 @@ class Rounds:
         self._hyper = rounds.Hyper(0, rate, 0.0, DROP_FRACTION, STEPS, STEPS, tree)
         self._rows = random_rows(data, gradients)
         self._round = jax.jit(train.round, donate_argnums=1)
-        weights = train.weights(0, data)
+        weights = jax.jit(train.weights)(0, data)
         self.state = jax.jit(train.init)(self._hyper, weights, self._rows[0], data)
 
     def __call__(self) -> None:
