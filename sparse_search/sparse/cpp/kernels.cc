@@ -166,7 +166,7 @@ static void forward_rows(const Layer& l, const Tile<V, A>& from, const typename 
   const P* perm = static_cast<const P*>(l.perm);
   const auto row = [&](int32_t k) ALWAYS { return from.rows + ins[k] * from.row; };
   const char* next = from.next;
-  const int64_t part = (from.next_end - next) / (end - begin) + 1;
+  const int64_t part = (from.next_end - next) / (end - begin) + 1;  // there are rows
   for (int32_t i = begin; i < end; i++) {
     const int32_t k = ptr[i], stop = ptr[i + 1];
     next = ahead(next, from.next_end, part);
@@ -424,6 +424,7 @@ template <class V, class A, class I, class P>
 static void forward_typed(const Layer& l, const void* x, const void* bias, void* y, bool relu,
                           int32_t tile, int32_t begin, int32_t end, Columns c, Room room) {
   using T = typename V::T;
+  if (begin == end) return;  // a part of a last tile that has fewer rows than others
   const P* perm = static_cast<const P*>(l.perm);
   constexpr int kBlock = kMaxVectors * V::lanes;
   const auto run = [&](const Tile<V, A>& from, int64_t first, int32_t count, int32_t block)
