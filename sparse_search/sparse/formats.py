@@ -266,7 +266,7 @@ def from_positions(
 
 
 def full(shape: tuple[int, int]) -> Tiled:
-    """A layer that has all weights, of at most 128 neurons: in the order of its array.
+    """A layer that has all weights, of at most 256 neurons: in the order of its array.
 
     It is one row of tiles, so a weight's place is that in the array.
     """

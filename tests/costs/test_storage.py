@@ -54,7 +54,7 @@ def test_formats_of_patterns_by_hand():
     assert "channel" not in format_bytes(half, "channel")
 
 
-@pytest.mark.parametrize("density", [0.5, 0.1, 0.01, 0.002, 0.0005, 0.0001])
+@pytest.mark.parametrize("density", [0.5, 0.1, 0.05, 0.03, 0.01, 0.002, 0.0005, 0.0001])
 @pytest.mark.parametrize("shape", [(700, 300), (20_000, 3000), (3, 3, 64, 400)])
 def test_tiled_is_what_compressed_layers_keep(shape, density):
     size = math.prod(shape)

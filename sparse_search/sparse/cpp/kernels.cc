@@ -143,8 +143,8 @@ struct Tile {
   const char *next, *next_end;  // the values of the tile that follows
 };
 
-// Fetches what comes after `from` and is one of `parts` of all up to `end`, one for each of
-// what is done meanwhile. A tile's values are read in no order, which no machine foresees.
+// Fetches `part` bytes from `from` on, up to `end`; returns where the next part begins. A
+// tile's values are read in no order, which no machine foresees.
 static INLINE const char* ahead(const char* from, const char* end, int64_t part) {
   for (const char* stop = from + part; from < stop && from < end; from += 64)
     __builtin_prefetch(from);
@@ -166,7 +166,7 @@ static void forward_rows(const Layer& l, const Tile<V, A>& from, const typename 
   const P* perm = static_cast<const P*>(l.perm);
   const auto row = [&](int32_t k) ALWAYS { return from.rows + ins[k] * from.row; };
   const char* next = from.next;
-  const int64_t part = (from.next_end - next) / (end - begin) + 1;  // there are rows
+  const int64_t part = (from.next_end - next) / (end - begin) + 1;
   for (int32_t i = begin; i < end; i++) {
     const int32_t k = ptr[i], stop = ptr[i + 1];
     next = ahead(next, from.next_end, part);
@@ -232,18 +232,13 @@ struct Gradients {
   using T = typename V::T;
   V waiting[kSums];
   int number = 0;
-  T* dw = nullptr;         // of the first that waits
-  const T* end = nullptr;  // up to here dw may be written: the rest comes later in this pass
+  T* dw = nullptr;  // of the first that waits
   const bool add;
   explicit INLINE Gradients(bool add) : add(add) {
     for (V& one : waiting) one = V::zero();
   }
-  INLINE void begin(T* first, const T* last) {
-    dw = first;
-    end = last;
-  }
   INLINE void make() {
-    if (number) sums(waiting, dw, number, static_cast<int>(end - dw), add);
+    if (number) sums(waiting, dw, number, add);
     dw += number;
     number = 0;
   }
@@ -282,7 +277,7 @@ static void backward_rows(const Layer& l, const Tile<V, A>& from, const A* x, A*
   const int64_t at = static_cast<int64_t>(tile) * l.tiles_out + from.number;
   const int32_t* ptr = l.in_ptr + at * (l.tile_in + 1);
   Gradients<V> made(add);
-  made.begin(dw + ptr[begin], dw + ptr[end]);
+  made.dw = dw + ptr[begin];
   for (int32_t j = begin; j < end; j++) {
     if (ptr[j] == ptr[j + 1] && (from.number || !kDx) && !gate && !(kShort && final)) continue;
     const int64_t input = static_cast<int64_t>(tile) * l.tile_in + j;
@@ -339,7 +334,7 @@ static void window_rows(const Layer& l, const A* x, const A* g, A* dx, typename 
       const int32_t* ptr = l.in_ptr + window.pointer[j];
       const A* g0 = g + window.margin - window.shift[p] + first;
       for (int s = 0; s < l.tiles_out; s++, ptr += step, g0 += l.tile_out * window.y_row) {
-        made.begin(dw + ptr[0], dw + ptr[1]);
+        made.dw = dw + ptr[0];
         weights_of<V, A, I, N, false, kDx>(outs, values, ptr[0], ptr[1], g0, window.y_row, xj, a,
                                            made, 0);
         made.make();

@@ -14,8 +14,12 @@ const Kernels& kernels() {
   static const Kernels& chosen = [] () -> const Kernels& {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-      return __builtin_cpu_supports("avx512bf16") ? avx512_bf16_kernels() : avx512_kernels();
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
+#if defined(HAS_AVX512_BF16)
+      if (__builtin_cpu_supports("avx512bf16")) return avx512_bf16_kernels();
+#endif
+      return avx512_kernels();
+    }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2_kernels();
 #endif
     return portable_kernels();
@@ -293,7 +297,9 @@ extern "C" int SparseSearchInterface() {
 extern "C" const char* SparseSearchInstructionSet() {
   const auto& chosen = sparse_search::kernels();
 #if defined(__x86_64__)
+#if defined(HAS_AVX512_BF16)
   if (&chosen == &sparse_search::avx512_bf16_kernels()) return "avx512_bf16";
+#endif
   if (&chosen == &sparse_search::avx512_kernels()) return "avx512";
   if (&chosen == &sparse_search::avx2_kernels()) return "avx2";
 #endif

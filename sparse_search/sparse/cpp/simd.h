@@ -164,7 +164,7 @@ struct F64 {
 
 // The sums of `m` of 16 vectors, to or on top of `out`. A transposition by halves costs
 // less than 16 reductions.
-static INLINE void sums(const F32* t, float* out, int m, int, bool add) {
+static INLINE void sums(const F32* t, float* out, int m, bool add) {
   __m512 u[8], w[4];
   for (int i = 0; i < 8; i++) {
     __m512 a = t[2 * i].v, b = t[2 * i + 1].v;
@@ -303,11 +303,9 @@ constexpr int kSquare = 8;
 
 #if defined(__AVX2__)
 
-// The sums of `m` vectors, to or on top of `out`, eight at a time. Where there is room,
-// what comes after them in `out` is made too (it stays, or is not yet made).
-static INLINE void sums(const F32* t, float* out, int m, int room, bool add) {
-  const __m256i places = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  for (; m > 0; m -= 8, room -= 8, t += 8, out += 8) {
+// The sums of `m` of 16 vectors, to or on top of `out`, eight at a time.
+static INLINE void sums(const F32* t, float* out, int m, bool add) {
+  for (; m > 0; m -= 8, t += 8, out += 8) {
     const auto both = [t](int i) ALWAYS {  // 0 + 2 and 1 + 3 of a vector, then of the next
       const __m256 a = t[i].v, b = t[i + 1].v;
       return _mm256_add_ps(_mm256_blend_ps(a, b, 0xcc), _mm256_shuffle_ps(a, b, 0x4e));
@@ -317,11 +315,9 @@ static INLINE void sums(const F32* t, float* out, int m, int room, bool add) {
       return _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xdd));
     };
     const __m256 low = four(0), high = four(4);
-    F32 made{_mm256_add_ps(_mm256_blend_ps(low, high, 0xf0),
-                           _mm256_permute2f128_ps(low, high, 0x21))};
-    const __m256i some = _mm256_cmpgt_epi32(_mm256_set1_epi32(m), places);
-    made = {_mm256_and_ps(made.v, _mm256_castsi256_ps(some))};
-    if (room >= 8) {
+    const F32 made{_mm256_add_ps(_mm256_blend_ps(low, high, 0xf0),
+                                 _mm256_permute2f128_ps(low, high, 0x21))};
+    if (m >= 8) {
       (add ? F32::add(F32::load(out), made) : made).store(out);
     } else {
       (add ? F32::add(F32::load(out, m), made) : made).store(out, m);
@@ -358,7 +354,7 @@ static INLINE void square(const A* x, int64_t from, A* y, int64_t to) {
 }
 
 template <class V>
-static INLINE void sums(const V* t, typename V::T* out, int m, int, bool add) {
+static INLINE void sums(const V* t, typename V::T* out, int m, bool add) {
   for (int i = 0; i < m; i++) out[i] = add ? out[i] + t[i].sum() : t[i].sum();
 }
 
