@@ -20,20 +20,11 @@ import re
 from collections.abc import Iterable, Sequence
 
 from sparse_search.costs.layers import Layer
+from sparse_search.sparse.tiles import tile_of, tiles
 
 _FORMATS: tuple[str, ...] = ("dense", "bitmap", "coo", "csr", "tiled")
 _VALUE = 4  # float32
 _INDEX = 4
-
-# As in `sparse.formats`: tiles by the density from which they are used.
-_TILES = (
-    (0.07, (128, 256)),
-    (0.04, (256, 256)),
-    (0.005, (1024, 1024)),
-    (0.001, (4096, 4096)),
-    (0.0003, (16384, 16384)),
-)
-_LARGEST_TILE, _NARROW = (65536, 65536), 256
 
 
 def kernel_bytes(nnz_per_layer: Sequence[int], sizes_per_layer: Sequence[int]) -> int:
@@ -106,11 +97,9 @@ def _coo(nnz: int, size: int) -> int:
 
 def _tiled(layer: Layer) -> int:
     inputs, neurons = math.prod(layer.shape[:-1]), layer.shape[-1]
-    sides = (sides for least, sides in _TILES if layer.density >= least)
-    high, wide = next(sides, _LARGEST_TILE)
-    tile = min(high, inputs), min(wide, neurons)
-    index = 4 if max(tile) <= _NARROW else 8
-    number = -(-inputs // tile[0]) * -(-neurons // tile[1])
+    tile = tile_of((inputs, neurons), layer.nnz)
+    index = 4 if tile.narrow else 8
+    number = math.prod(tiles((inputs, neurons), tile))
     pointers = number * (tile[0] + 1 + tile[1] + 1)
     return (_VALUE + index) * layer.nnz + _INDEX * pointers
 

@@ -21,7 +21,7 @@ zeros and is never read. Programs are compiled for a capacity, not for a number.
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,34 +29,11 @@ import numpy as np
 import scipy.sparse
 
 from sparse_search.errors import UserError
+from sparse_search.sparse.tiles import Tile, tile_of, tiles
 from sparse_search.types import Array, Bool, Float, Int, UInt
 
-# Inputs and neurons of a tile by the density from which it is the fastest, as measured
-# with rows of 128 numbers: small ones keep activations in the nearer cache, large ones
-# have rows of some weights each.
-_TILES = (
-    (0.07, (128, 256)),
-    (0.04, (256, 256)),
-    (0.005, (1024, 1024)),
-    (0.001, (4096, 4096)),
-    (0.0003, (16384, 16384)),
-)
-_LARGEST_TILE = (65536, 65536)  # what 16 bits tell apart
-_NARROW = 256
 _LARGEST = 2**31 - 1
 _SMALLEST_ROOM = 2048
-
-
-class Tile(NamedTuple):
-    """The shape of a layer's tiles."""
-
-    inputs: int
-    neurons: int
-
-    @property
-    def narrow(self) -> bool:
-        """Whether the shorter indices are enough."""
-        return max(self) <= _NARROW
 
 
 @jax.tree_util.register_dataclass
@@ -119,14 +96,6 @@ def matrix(kernel: tuple[int, ...]) -> tuple[int, int]:
     return math.prod(kernel[:-1]), kernel[-1]
 
 
-def tile_of(shape: tuple[int, int], capacity: int) -> Tile:
-    """The tiles of a layer with room for a number of weights."""
-    density = capacity / math.prod(shape)
-    sizes = (size for least, size in _TILES if density >= least)
-    inputs, neurons = next(sizes, _LARGEST_TILE)
-    return Tile(min(inputs, shape[0]), min(neurons, shape[1]))
-
-
 def rounded(nnz: int, size: int) -> int:
     """A number of weights, up to the next of eight steps to its double.
 
@@ -151,11 +120,6 @@ def room(nnz: int, size: int) -> int:
         size: of the layer, which is never exceeded.
     """
     return min(max(rounded(nnz, size), _SMALLEST_ROOM), size)
-
-
-def tiles(shape: tuple[int, int], tile: Tile) -> tuple[int, int]:
-    """How many tiles a layer has, along the inputs and the neurons."""
-    return -(-shape[0] // tile.inputs), -(-shape[1] // tile.neurons)
 
 
 def index_types(tile: Tile) -> tuple[Any, Any]:

@@ -20,6 +20,7 @@ from sparse_search.masks.patterns import UNSTRUCTURED
 from sparse_search.sparse import formats, native
 from sparse_search.sparse.formats import Tiled
 from sparse_search.sparse.products import Taps
+from sparse_search.sparse.tiles import tiles
 from sparse_search.types import Array, Bool, Float, Int, Key, Scalar
 
 Growth = Literal["random", "gradient", "sampled_gradient"]
@@ -218,7 +219,7 @@ def compress(mask: Bool[Array, "inputs neurons"], like: Tiled) -> Tiled:
     """
     mask &= counting.count(mask) <= like.capacity
     tile, shape, capacity = like.tile, like.shape, like.capacity
-    rows, columns = formats.tiles(shape, tile)
+    rows, columns = tiles(shape, tile)
     beyond = rows * tile.inputs - shape[0], columns * tile.neurons - shape[1]
     tiled = jnp.pad(mask, ((0, beyond[0]), (0, beyond[1])))
     tiled = tiled.reshape(rows, tile.inputs, columns, tile.neurons).swapaxes(1, 2)
