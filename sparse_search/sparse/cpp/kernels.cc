@@ -140,7 +140,6 @@ struct Tile {
   const A* rows;
   int64_t row;
   const typename V::T* values;
-  const char *next, *next_end;  // the values of the tile that follows
 };
 
 // Fetches `part` bytes from `from` on, up to `end`; returns where the next part begins. A
@@ -161,15 +160,18 @@ static void forward_rows(const Layer& l, const Tile<V, A>& from, const typename 
   const bool final = from.number == l.tiles_in - 1;
   const int64_t at = static_cast<int64_t>(from.number) * l.tiles_out + tile;
   const int32_t* ptr = l.out_ptr + at * (l.tile_out + 1);
-  const auto* values = static_cast<const typename V::T*>(l.values) + ptr[0];
   const I* ins = static_cast<const I*>(l.ins);
   const P* perm = static_cast<const P*>(l.perm);
   const auto row = [&](int32_t k) ALWAYS { return from.rows + ins[k] * from.row; };
-  const char* next = from.next;
-  const int64_t part = (from.next_end - next) / (end - begin) + 1;
+  const auto* all = static_cast<const typename V::T*>(l.values);
+  const auto* values = all + ptr[0];
+  const int32_t* next_ptr = ptr + (final ? 0 : l.tiles_out * (l.tile_out + 1));
+  const auto* next = reinterpret_cast<const char*>(all + next_ptr[0]);
+  const auto* next_end = reinterpret_cast<const char*>(all + next_ptr[final ? 0 : l.tile_out]);
+  const int64_t part = (next_end - next) / (end - begin) + 1;
   for (int32_t i = begin; i < end; i++) {
     const int32_t k = ptr[i], stop = ptr[i + 1];
-    next = ahead(next, from.next_end, part);
+    next = ahead(next, next_end, part);
     if (from.number && k == stop && !(final && (relu || kShort))) continue;
     const int64_t output = static_cast<int64_t>(tile) * l.tile_out + i;
     A* yi = held(y + output * l.batch + first);
@@ -428,18 +430,15 @@ static void forward_typed(const Layer& l, const void* x, const void* bias, void*
         count, V::lanes, &l, &from, static_cast<const T*>(bias), static_cast<A*>(y), relu, tile,
         begin, end, first, left_of<T>(room, block * (end - begin) * kBlock));
   };
-  const char* all = static_cast<const char*>(l.values);
   for (int32_t t = 0; t < l.tiles_in; t++) {
     const int64_t at = static_cast<int64_t>(t) * l.tiles_out + tile;
     const int32_t* ptr = l.out_ptr + at * (l.tile_out + 1);
-    const int32_t* next = t + 1 < l.tiles_in ? ptr + l.tiles_out * (l.tile_out + 1) : ptr;
     const T* values = static_cast<const T*>(l.values) + ptr[0];
     T* own = static_cast<T*>(room.values);
     for (int32_t k = ptr[begin]; own && k < ptr[end]; k++) own[k - ptr[begin]] = values[perm[k]];
-    blocks_of<V, A>({t, nullptr, 0, own, all + next[0] * sizeof(T),
-                     all + next[next == ptr ? 0 : l.tile_out] * sizeof(T)},
-                    static_cast<const A*>(x) + t * l.tile_in * l.batch, l.batch,
-                    rest_of(l.in, l.tile_in, t), ptr[end] - ptr[begin], c, room.rows, run);
+    blocks_of<V, A>({t, nullptr, 0, own}, static_cast<const A*>(x) + t * l.tile_in * l.batch,
+                    l.batch, rest_of(l.in, l.tile_in, t), ptr[end] - ptr[begin], c, room.rows,
+                    run);
   }
 }
 
@@ -459,7 +458,7 @@ static void backward_typed(const Layer& l, const void* x, const void* g, void* d
   for (int32_t t = 0; t < l.tiles_out; t++) {
     const int64_t at = static_cast<int64_t>(tile) * l.tiles_out + t;
     const int32_t* ptr = l.in_ptr + at * (l.tile_in + 1);
-    blocks_of<V, A>({t, nullptr, 0, nullptr, nullptr, nullptr},
+    blocks_of<V, A>({t, nullptr, 0, nullptr},
                     static_cast<const A*>(g) + t * l.tile_out * l.batch, l.batch,
                     rest_of(l.out, l.tile_out, t), ptr[end] - ptr[begin], c, room.rows, run);
   }
