@@ -133,11 +133,15 @@ class SearchProgress:
 
 
 def summary(progress: Any, standing: Standing) -> str:
-    """How many trials have ended, and how long the rest takes."""
-    failed = standing.counts()["failed"]
-    said = f"{len(standing.ended) - failed:,} of {plural(standing.total, 'trial')} done"
-    if failed:
-        said += f", {failed:,} failed"
+    """How much is done of a phase, and how long the rest takes."""
+    if progress.phase != "training":
+        said = f"{progress.done:,} of {progress.total:,} done"
+    else:
+        failed = standing.counts()["failed"]
+        ended = len(standing.ended) - failed
+        said = f"{ended:,} of {plural(standing.total, 'trial')} done"
+        if failed:
+            said += f", {failed:,} failed"
     if progress.seconds_left is not None:
         said += f", about {duration(progress.seconds_left)} left"
     return said

@@ -5,7 +5,8 @@ A workdir has two journals: `trials.jsonl`, a line per finished trial, and
 later line for the same trial (or the same trial and round) supersedes an earlier
 one, and a last line that was torn by a crash is skipped when the journal is read and
 cut off before it is written again. A third journal, `plan.jsonl`, holds a line per
-chunk: which trials are trained side by side, written before their first step.
+chunk: which trials are trained side by side, written before their first step; a
+fourth, `measured.jsonl`, what a search measured before it planned.
 
 This module and everything above it in `analysis` and `report` run without JAX.
 """

@@ -251,7 +251,7 @@ def test_lines_where_there_is_no_terminal(workdir, capsys, monkeypatch):
     now = 1000.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     with progress.SearchProgress(False, workdir) as watch:
-        watch(told(phase="measuring", seconds_left=None))
+        watch(told(phase="measuring layers", done=3, total=12))
         append(workdir, "trials", whole()[:3])
         append(workdir, "trials", [trial("rigl", 64, 2048, 0, status="failed")])
         watch(told())  # too soon
@@ -259,7 +259,7 @@ def test_lines_where_there_is_no_terminal(workdir, capsys, monkeypatch):
         watch(told(seconds_left=200.0))
     out, err = capsys.readouterr()
     assert not out and err.splitlines() == [
-        "measuring: 0 of 45 trials done",
+        "measuring layers: 3 of 12 done, about 2 min left",
         "training: 3 of 45 trials done, 1 failed, about 3 min left",
         "best on validation so far, by weights: 512: 51.7 % (set w32); "
         "2,048: 73.2 % (rigl w64)",

@@ -18,7 +18,8 @@ from sparse_search.errors import UserError
 from sparse_search.search import executors, groups, strategies
 from sparse_search.search.groups import Planned, Speed
 from sparse_search.search.journals import Journals
-from sparse_search.search.meter import Meter, Progress, Watcher
+from sparse_search.search.measured import Measured
+from sparse_search.search.meter import Countdown, Meter, Watcher
 from sparse_search.search.space import Population, population
 from sparse_search.search.strategies import Ask, History, Problem, Strategy
 from sparse_search.search.supervisor import Search, perform
@@ -161,17 +162,18 @@ def _carry_out(this: Search, todo: Plan, watch: Watcher) -> None:
     plan = groups.read_plan(this.workdir)
     planned = {trial.name for one in plan.values() for trial in one.chunk.trials}
     new = [trial for trial in todo.pending if trial.name not in planned]
+    measured = Measured(this.workdir, this.config)
     if this.config.representation == "auto" and this.config.devices == 1:
-        rooms = _represent(this, todo, new, watch)
+        rooms = _represent(this, measured, new, watch)
         new = [rooms.get(trial.name, trial) for trial in new]
-    speeds = _measure(this, todo, new, watch)
+    speeds = _measure(this, measured, new, watch)
     workers = this.executor.workers
     plan |= groups.extend_plan(this.workdir, this.config, plan, new, speeds, workers)
     _train(this, plan, todo, watch)
 
 
 def _represent(
-    this: Search, todo: Plan, new: list[Trial], watch: Watcher
+    this: Search, measured: Measured, new: list[Trial], watch: Watcher
 ) -> dict[str, Trial]:
     """Compress the layers that are faster so, of trials in no chunk yet."""
     sparse = [t for t in new if t.method != "dense" and not t.parent]
@@ -179,7 +181,7 @@ def _represent(
     for trial in sparse:
         alike.setdefault(representation.sizes_of(trial), []).append(trial)
     jobs = [Job(sizes, "represent", tuple(some)) for sizes, some in alike.items()]
-    layers = _before_training(this, jobs, todo, watch)
+    layers = _find(this, measured, "measuring layers", jobs, watch)
     return {
         trial.name: representation.with_rooms(
             trial, layers[representation.sizes_of(trial)]
@@ -189,7 +191,7 @@ def _represent(
 
 
 def _measure(
-    this: Search, todo: Plan, new: list[Trial], watch: Watcher
+    this: Search, measured: Measured, new: list[Trial], watch: Watcher
 ) -> dict[str, Speed]:
     """Measure the speed of every shape that has trials in no chunk yet."""
     # Of the groups of one shape the largest says how many lanes there can be.
@@ -198,18 +200,22 @@ def _measure(
         shape = groups.shape_of(members[0])
         largest[shape] = max(largest.get(shape, []), members, key=len)
     jobs = [Job(shape, "measure", tuple(trials)) for shape, trials in largest.items()]
-    return _before_training(this, jobs, todo, watch)
+    return _find(this, measured, "measuring programs", jobs, watch)
 
 
-def _before_training(
-    this: Search, jobs: list[Job], todo: Plan, watch: Watcher
+def _find(
+    this: Search, measured: Measured, phase: str, jobs: list[Job], watch: Watcher
 ) -> dict[str, Any]:
-    """What jobs find by measuring, by their names."""
-    names = todo.names
-    done, total = len(this.journals.ended & names), len(names)
-    progress = Progress("measuring", done, total, done / total, None)
-    watch(progress)
-    return perform(this, jobs, lambda: watch(progress))
+    """What jobs find by measuring, by their names; kept as it is found."""
+    known = {job.name: measured.of(job) for job in jobs}
+    left = [job for job in jobs if known[job.name] is None]
+    countdown = Countdown(phase, len(left), watch)
+
+    def keep(job: Job, found: Any) -> None:
+        measured.keep(job, found)
+        countdown.one_less()
+
+    return known | perform(this, left, countdown.look, keep)
 
 
 def _train(this: Search, plan: dict[str, Planned], todo: Plan, watch: Watcher) -> None:

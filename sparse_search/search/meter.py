@@ -1,4 +1,4 @@
-"""Where a search stands and when it will end, read from its journals."""
+"""Where a search stands and when it will end."""
 
 import time
 from collections.abc import Callable
@@ -14,10 +14,10 @@ class Progress(NamedTuple):
     """Where a search stands.
 
     Attributes:
-        phase: measuring or training.
-        done: trials that are finished.
-        total: all trials.
-        part: of the expected training time that is done, from 0 to 1.
+        phase: measuring layers or programs, or training.
+        done: what is measured; in training, trials that are finished.
+        total: all that is to be measured; in training, all trials.
+        part: of the phase's expected time that is done, from 0 to 1.
         seconds_left: an estimate; None before there is one.
     """
 
@@ -32,8 +32,30 @@ Watcher = Callable[[Progress], None]
 """Is told where a search stands."""
 
 
+class Countdown:
+    """Counts what is measured before training, and estimates when that ends."""
+
+    def __init__(self, phase: str, total: int, watch: Watcher):
+        """Begins to count: what, how many, and who is told."""
+        self._phase, self._total, self._watch = phase, total, watch
+        self._done, self._began = 0, time.monotonic()
+
+    def one_less(self) -> None:
+        """A measurement is done."""
+        self._done += 1
+
+    def look(self) -> None:
+        """Tell what is left."""
+        left = None
+        if self._done:
+            each = (time.monotonic() - self._began) / self._done
+            left = each * (self._total - self._done)
+        part = self._done / self._total
+        self._watch(Progress(self._phase, self._done, self._total, part, left))
+
+
 class Meter:
-    """Watches the journals of a search, and estimates when it ends."""
+    """Watches the journals of a search in training, and estimates when it ends."""
 
     def __init__(
         self,

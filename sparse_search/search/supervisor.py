@@ -64,7 +64,10 @@ class _Running:
 
 
 def perform(
-    search: Search, jobs: Sequence[Job], tick: Callable[[], None]
+    search: Search,
+    jobs: Sequence[Job],
+    tick: Callable[[], None],
+    keep: Callable[[Job, Any], None] = lambda job, result: None,
 ) -> dict[str, Any]:
     """Perform all jobs, in order where there is one worker.
 
@@ -72,6 +75,7 @@ def perform(
         search: what they are of.
         jobs: what to do.
         tick: called often, after the journals have been looked at.
+        keep: is given every result as it comes.
 
     Returns:
         The results by job name.
@@ -111,6 +115,7 @@ def perform(
             idle.insert(0 if died else len(idle), one.worker)
             if error is None:
                 results[one.job.name] = future.result()
+                keep(one.job, future.result())
             elif one.withdrawn:
                 waiting.appendleft(one.job)
             elif isinstance(error, JobFailed):
