@@ -2,7 +2,14 @@
 
 import flax.linen as nn
 
-from sparse_search.models.images import SMALL, conv, global_mean, norm, with_channels
+from sparse_search.models.images import (
+    SMALL,
+    conv,
+    global_mean,
+    halved,
+    norm,
+    with_channels,
+)
 from sparse_search.sparse.initializers import HeNormal
 from sparse_search.sparse.layers import Conv, Dense
 from sparse_search.types import Array, Float
@@ -35,7 +42,7 @@ class LeNet5(nn.Module):
             )
         for channels in (self.width, round(2.5 * self.width)):
             x = Conv(channels, (5, 5), padding="VALID", kernel_init=HeNormal())(x)
-            x = nn.max_pool(nn.relu(x), (2, 2), (2, 2))
+            x = halved(nn.relu(x))
         x = x.reshape(x.shape[0], -1)
         x = Dense(25 * self.width, relu=True, kernel_init=HeNormal())(x, wait=True)
         return Dense(self.classes, kernel_init=HeNormal())(x)
@@ -87,7 +94,7 @@ class VGG(nn.Module):
                 x = conv(self.width * 2 ** min(stage, 3), 3)(x)
                 x = nn.relu(norm(train)(x))
             if min(x.shape[1:3]) > 1:
-                x = nn.max_pool(x, (2, 2), (2, 2))
+                x = halved(x)
         x = x.reshape(x.shape[0], -1)
         for _ in range(0 if small else 2):
             x = Dense(64 * self.width, relu=True, kernel_init=HeNormal())(x)

@@ -32,7 +32,9 @@ from sparse_search.train.trials import Trial, algorithm_of
 
 KINDS = ("auto", "masked", "compressed")
 
-_DENSEST = 0.6  # above which no product was ever faster, on any machine seen
+# Above which no matrix product was ever faster, on any machine seen. Convolutions of
+# few channels are slow when dense, whatever their density.
+_DENSEST = 0.6
 _WORTH_MEASURING = 5e10  # multiply-adds of dense trainings
 _TOO_LARGE = 2**28  # entries
 _ACTIVATIONS = 2**23  # of a layer's input that is measured with
@@ -169,14 +171,14 @@ def _reason_against(config: Config, trial: Trial) -> str | None:
 def _candidates(
     config: Config, dataset: Dataset, trial: Trial, densest: float
 ) -> dict[str, Site]:
-    """The sparse layers that can be compressed, up to a density."""
+    """The sparse layers that can be compressed, matrices up to a density."""
     sites = compressible(config, dataset, trial)
     return {
         layer.name: sites[layer.name]
         for layer in trial.layers
         if layer.name in sites
         and layer.count < layer.size
-        and layer.count <= densest * layer.size
+        and (sites[layer.name].options or layer.count <= densest * layer.size)
     }
 
 

@@ -186,6 +186,22 @@ def test_auto_takes_the_layers_that_are_faster(monkeypatch):
     assert asked
 
 
+def test_auto_measures_convolutions_of_any_density(monkeypatch):
+    asked = []
+    monkeypatch.setattr(representation, "faster", lambda *at: bool(asked.append(at)))
+    monkeypatch.setattr(native, "usable", lambda: True)
+    count = len(dataset().train_inputs)
+    images = dataset()._replace(train_inputs=np.zeros((count, 28, 28), np.uint8))
+    lenet = {
+        "model": {"name": "lenet5", "width": 20, "depth": 4},
+        "sparsity": {"density": 0.8, "allocation": "uniform"},
+    }
+    made = freeze(lenet)
+    trial = trials.single_trial(made, images)
+    assert representation.faster_layers(made, images, trial) == ()
+    assert [site.kernel for site, *_ in asked] == [(5, 5, 1, 20), (5, 5, 20, 50)]
+
+
 def wide_fields():
     sparsity = {"density": 0.1, "allocation": "uniform"}
     return {"model": {"width": 500}, "sparsity": sparsity}
