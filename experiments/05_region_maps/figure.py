@@ -65,12 +65,27 @@ def rows(found):
         yield f"| {nnz:,} | {name} | {effects[0]} | {effects[1]} | {gap} |"
 
 
+def claim(task, error, found):
+    """A Markdown row a task: the mean lead where weights decide and elsewhere."""
+    classes = {entry["nnz"]: entry["class"] for entry in found["budgets"]}
+    decide = [nnz for nnz, name in classes.items() if name == "weight-dominated"]
+    gaps = [gap for gap in found["large_sparse_vs_small_dense"] if gap["nnz"] in decide]
+    ahead = sum(gap["low"] > 0 for gap in gaps)
+    behind = sum(gap["high"] < 0 for gap in gaps)
+    shown = " | ".join(
+        points(lead, "difference") if lead else "untestable"
+        for lead in found["claim"].values()
+    )
+    counts = f"{len(decide)} of {len(classes)} | {ahead}, {behind} of {len(gaps)}"
+    return f"| {task.replace('_', ' ')} | {error} | {counts} | {shown} |"
+
+
 def points(found, key="value"):
     """A difference of accuracies with its interval; "" where there is none."""
     if found[key] is None:
         return ""
-    value, low, high = (f"{100 * found[k]:.1f}" for k in (key, "low", "high"))
-    return f"{value} [{low}, {high}]".replace("-", "−")
+    rounded = (round(100 * found[k], 1) + 0.0 for k in (key, "low", "high"))
+    return "{:.1f} [{:.1f}, {:.1f}]".format(*rounded).replace("-", "−")
 
 
 def main():
@@ -85,6 +100,7 @@ def main():
     Path(out).write_bytes(render(lambda: draw(tasks))["png"])
     for task, _, found in tasks:
         print(task, *rows(found), sep="\n")
+    print(*(claim(*one) for one in tasks), sep="\n")
 
 
 if __name__ == "__main__":

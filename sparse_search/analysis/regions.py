@@ -18,6 +18,7 @@ import numpy as np
 from sparse_search.analysis import classes
 from sparse_search.analysis.boundaries import boundaries
 from sparse_search.analysis.cells import Cells, sparse_cells
+from sparse_search.analysis.claim import claim
 from sparse_search.analysis.decomposition import decompose
 from sparse_search.analysis.effects import (
     Effects,
@@ -47,8 +48,9 @@ def region_map(
 
     Returns:
         The contents of `regions.json`: `task`, `metric`, `budgets`, `boundaries`,
-        `by_method`, `large_sparse_vs_small_dense` (at equal nnz), `at_equal_cost` and
-        `disagreements` (between these comparisons), `population`, `decomposition`; also
+        `by_method`, `large_sparse_vs_small_dense` (at equal nnz), `claim` (its means
+        where weights decide and elsewhere), `at_equal_cost` and `disagreements`
+        (between these comparisons), `population`, `decomposition`; also
         `without_collapsed` (the same budgets without collapsed trials; null if there
         are none), `chosen_on`, and `excluded`, the trials that have no metrics.
         Unbounded limits and unknown values are None.
@@ -70,15 +72,17 @@ def map_of(trials: Trials, task: str = "") -> dict[str, Any]:
     summaries = summarise(cells)
     against_dense = compare(level, cells, summaries, curve)
     at_costs = at_equal_costs(trials, summaries)
+    found = _map(cells, trials, curve)
     result = {
         "task": task,
         "metric": f"test_{trials.metric}",
-        **_map(cells, trials, curve),
+        **found,
         "by_method": {
             method: _map(cells.of_method(method), trials, curve)
             for method in dict.fromkeys(cells.methods)
         },
         "large_sparse_vs_small_dense": against_dense,
+        "claim": claim(found["budgets"], against_dense),
         "at_equal_cost": at_costs,
         "disagreements": disagreements(against_dense, at_costs, trials.metric),
         "population": population(level, cells, summaries),

@@ -16,15 +16,16 @@ _ORDER = (
 
 
 def verdict(region_map: dict[str, Any]) -> list[str]:
-    """Two to six plain sentences, of which the first two say the most.
+    """Two to seven plain sentences, of which the first two say the most.
 
     Args:
         region_map: what `regions.region_map` returned.
 
     Returns:
         Which budgets are of which class, and whether large-sparse beats small-dense
-        and by how much; then where the boundary is, what explains the whole map, the
-        same at other equal costs, and what more data would be needed.
+        and by how much; then whether it leads by more where weights decide, where the
+        boundary is, what explains the whole map, the same at other equal costs, and
+        what more data would be needed.
     """
     budgets = region_map["budgets"]
     if not budgets:
@@ -35,13 +36,14 @@ def verdict(region_map: dict[str, Any]) -> list[str]:
     metric = region_map["metric"].removeprefix("test_")
     rows = region_map["large_sparse_vs_small_dense"]
     sentences = [_classes(budgets), *_against_dense(rows, metric)]
+    sentences += _claim(region_map["claim"], metric)
     sentences += _boundaries(region_map["boundaries"])
     sentences += _decomposition(region_map["decomposition"]["shares"])
     sentences += _at_costs(region_map, metric)
     compared = {row["nnz"] for row in rows if row["low"] is not None}
     alone = [b for b in budgets if b["nnz"] not in compared]
     more = _needed(budgets)
-    # Six are enough: the figures show where a reference is missing.
+    # Enough is said: the figures show where a reference is missing.
     if alone and compared and len(sentences) + bool(more) < 6:
         sentences.append(
             f"There is no reference at {_at(alone)}: small dense networks were not "
@@ -171,6 +173,34 @@ def _against_dense(rows: list[dict[str, Any]], metric: str) -> list[str]:
         others = open_ if open_ > 1 else "one"
         parts.append(f"at the other {others} the interval contains 0")
     return [f"Large-sparse {'; '.join(parts)}."]
+
+
+def _claim(claim: dict[str, Any], metric: str) -> list[str]:
+    """Whether the lead is larger where weights decide, where that can be tested."""
+    there, elsewhere, contrast = claim.values()
+    sign = METRICS[metric].sign
+
+    def lead(of: dict[str, Any]) -> str:
+        amount = _amount(of, metric)
+        nothing = amount.startswith(("0.0 ", "0 "))
+        return f"−{amount}" if sign * of["difference"] < 0 and not nothing else amount
+
+    if there is None and elsewhere is None:
+        return []
+    if there is None:
+        return [
+            "Whether large-sparse leads where weights decide cannot be tested: they do "
+            "at no budget that has a reference."
+        ]
+    said = f"Where weights decide the mean lead of large-sparse is {lead(there)}"
+    if elsewhere is None or contrast is None:
+        return [f"{said}; no other budget has a reference to compare it with."]
+    low, high = sorted((sign * contrast["low"], sign * contrast["high"]))
+    how = "which is larger cannot be told"
+    if low > 0 or high < 0:
+        side = "larger" if low > 0 else "smaller"
+        how = f"the first is {side} by {_amount(contrast, metric)}"
+    return [f"{said}, elsewhere {lead(elsewhere)}: {how}."]
 
 
 def _at_costs(region_map: dict[str, Any], metric: str) -> list[str]:

@@ -1,14 +1,16 @@
 import numpy as np
 from region_tables import row, table
 
+from sparse_search.analysis.claim import claim
 from sparse_search.analysis.regions import region_map
-from sparse_search.analysis.verdict import verdict
+from sparse_search.analysis.stats import t_interval
+from sparse_search.analysis.verdict import _claim, verdict
 from sparse_search.records import SMALL_DENSE
 
 
 def said(rows, **more):
     sentences = verdict(region_map(rows, **more))
-    assert 2 <= len(sentences) <= 6
+    assert 2 <= len(sentences) <= 7
     assert all(s[0].isupper() and s.endswith(".") for s in sentences)
     return " ".join(sentences)
 
@@ -56,6 +58,60 @@ def test_a_lower_loss_is_a_win():
     text = said(rows, metric="loss")
     assert "beats small-dense at 5 of 5" in text
     assert "in loss" in text
+
+
+def claimed(*leads, classes, metric="test_accuracy"):
+    """The verdict on budgets of these classes, of leads and their half widths."""
+    budgets = [{"nnz": n, "class": name} for n, name in enumerate(classes)]
+    rows = [
+        {"nnz": n, "difference": lead, "low": lead - half, "high": lead + half}
+        for n, (lead, half) in enumerate(leads)
+    ]
+    return " ".join(_claim(claim(budgets, rows), metric.removeprefix("test_")))
+
+
+W, S = "weight-dominated", "structure-dominated"
+
+
+def test_whether_the_lead_is_larger_where_weights_decide():
+    text = claimed((0.08, 0.03), (0.02, 0.04), (0.01, 0.012), classes=(W, W, S))
+    assert text == (
+        "Where weights decide the mean lead of large-sparse is 5.0 ± 2.5 points, "
+        "elsewhere 1.0 ± 1.2 points: the first is larger by 4.0 ± 2.8 points."
+    )
+    text = claimed((-0.02, 0.03), (0.1, 0.04), classes=(W, S))
+    assert "is −2.0 ± 3.0 points, elsewhere 10.0" in text
+    assert "the first is smaller by 12.0 ± 5.0 points." in text
+    assert "cannot be told." in claimed((0.1, 0.1), (0.1, 0.0), classes=(W, S))
+    less = claimed((-0.2, 0.01), (0.1, 0.01), classes=(W, S), metric="test_loss")
+    assert "is 0.2 ± 0.01 in loss, elsewhere −0.1" in less
+    assert "the first is larger by 0.3" in less
+    assert "is 0.0 ± 1.0 points" in claimed((-1e-6, 0.01), classes=(W,))
+
+
+def test_half_a_claim_is_not_tested():
+    alone = claimed((0.08, 0.03), (0.02, 0.04), classes=(W, W))
+    assert "no other budget has a reference" in alone
+    assert "cannot be tested" in claimed((0.08, 0.03), classes=(S,))
+    assert "cannot be tested" in claimed((0.08, 0.03), classes=("balanced",))
+    assert claimed(classes=(W, S)) == ""
+    assert claimed((0.5, np.nan), (0.5, 0.1), classes=(W, "undetermined")) == ""
+
+
+def test_the_difference_of_leads_covers():
+    rng, covered = np.random.default_rng(0), []
+    truth = np.array([0.3, 0.1, 0.5, 0.0, 0.2])
+    budgets = [{"nnz": n, "class": W if n < 2 else S} for n in range(5)]
+    scale = np.array([1.0, 0.2, 0.5, 1.0, 0.1])[:, None]
+    for _ in range(1500):
+        seeds = truth[:, None] + rng.normal(size=(5, 5)) * scale
+        rows = []
+        for n, values in enumerate(seeds):
+            mean, low, high = t_interval(values)
+            rows.append({"nnz": n, "difference": mean, "low": low, "high": high})
+        found = claim(budgets, rows)["contrast"]
+        covered.append(found["low"] <= 0.2 - 0.7 / 3 <= found["high"])
+    assert 0.94 < np.mean(covered) < 0.99
 
 
 def test_a_budget_without_a_reference_is_named():
