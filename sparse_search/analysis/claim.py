@@ -1,4 +1,4 @@
-"""The claim of Sun et al.: is the lead larger where weights decide?.
+"""The claim of Sun et al.: is the lead larger where weights decide?
 
 The lead is large-sparse − small-dense at equal nnz (`small_dense`), its mean taken over
 the weight-dominated budgets and over the others. Budgets are trained independently, and
