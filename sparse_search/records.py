@@ -171,7 +171,7 @@ def _record(path: Path, number: int, line: bytes) -> Record:
     except (ValueError, TypeError, KeyError):
         raise UserError(
             f"{path}, line {number} is not a journal record; the file was changed by "
-            "something else. Restore it, or delete that line to run its trial again."
+            "something else. Restore it, or delete that line to do it again."
         ) from None
     if schema > SCHEMA:
         raise UserError(

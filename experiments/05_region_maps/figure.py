@@ -69,7 +69,11 @@ def claim(task, error, found):
     """A Markdown row a task: the mean lead where weights decide and elsewhere."""
     classes = {entry["nnz"]: entry["class"] for entry in found["budgets"]}
     decide = [nnz for nnz, name in classes.items() if name == "weight-dominated"]
-    gaps = [gap for gap in found["large_sparse_vs_small_dense"] if gap["nnz"] in decide]
+    gaps = [
+        gap
+        for gap in found["large_sparse_vs_small_dense"]
+        if gap["nnz"] in decide and gap["low"] is not None
+    ]
     ahead = sum(gap["low"] > 0 for gap in gaps)
     behind = sum(gap["high"] < 0 for gap in gaps)
     shown = " | ".join(

@@ -44,7 +44,7 @@ def verdict(region_map: dict[str, Any]) -> list[str]:
     alone = [b for b in budgets if b["nnz"] not in compared]
     more = _needed(budgets)
     # Enough is said: the figures show where a reference is missing.
-    if alone and compared and len(sentences) + bool(more) < 6:
+    if alone and compared and len(sentences) + bool(more) < 7:
         sentences.append(
             f"There is no reference at {_at(alone)}: small dense networks were not "
             "trained there, or ended at chance level with some seed."
@@ -177,7 +177,8 @@ def _against_dense(rows: list[dict[str, Any]], metric: str) -> list[str]:
 
 def _claim(claim: dict[str, Any], metric: str) -> list[str]:
     """Whether the lead is larger where weights decide, where that can be tested."""
-    there, elsewhere, contrast = claim.values()
+    sides = ("weight_dominated", "elsewhere", "contrast")
+    there, elsewhere, contrast = (claim[side] for side in sides)
     sign = METRICS[metric].sign
 
     def lead(of: dict[str, Any]) -> str:
@@ -189,12 +190,12 @@ def _claim(claim: dict[str, Any], metric: str) -> list[str]:
         return []
     if there is None:
         return [
-            "Whether large-sparse leads where weights decide cannot be tested: they do "
-            "at no budget that has a reference."
+            "Whether large-sparse leads where weights decide cannot be tested: there "
+            "is no such budget with a difference that has an interval."
         ]
     said = f"Where weights decide the mean lead of large-sparse is {lead(there)}"
     if elsewhere is None or contrast is None:
-        return [f"{said}; no other budget has a reference to compare it with."]
+        return [f"{said}; there is no budget of another known class to compare with."]
     low, high = sorted((sign * contrast["low"], sign * contrast["high"]))
     how = "which is larger cannot be told"
     if low > 0 or high < 0:

@@ -162,7 +162,7 @@ def _carry_out(this: Search, todo: Plan, watch: Watcher) -> None:
     plan = groups.read_plan(this.workdir)
     planned = {trial.name for one in plan.values() for trial in one.chunk.trials}
     new = [trial for trial in todo.pending if trial.name not in planned]
-    measured = Measured(this.workdir, this.config)
+    measured = Measured(this)
     if this.config.representation == "auto" and this.config.devices == 1:
         rooms = _represent(this, measured, new, watch)
         new = [rooms.get(trial.name, trial) for trial in new]

@@ -39,17 +39,21 @@ class Countdown:
         """Begins to count: what, how many, and who is told."""
         self._phase, self._total, self._watch = phase, total, watch
         self._done, self._began = 0, time.monotonic()
+        self._last = self._began
 
     def one_less(self) -> None:
         """A measurement is done."""
         self._done += 1
+        self._last = time.monotonic()
+        self.look()
 
     def look(self) -> None:
         """Tell what is left."""
         left = None
         if self._done:
-            each = (time.monotonic() - self._began) / self._done
-            left = each * (self._total - self._done)
+            each = (self._last - self._began) / self._done
+            since = time.monotonic() - self._last
+            left = max(each * (self._total - self._done) - since, 0.0)
         part = self._done / self._total
         self._watch(Progress(self._phase, self._done, self._total, part, left))
 

@@ -28,7 +28,7 @@ from sparse_search.errors import Impossible, one_of
 from sparse_search.sparse import formats, native
 from sparse_search.sparse.layers import TOPOLOGY, Conv, Dense, window_of
 from sparse_search.train import optimizer
-from sparse_search.train.trials import Trial, algorithm_of
+from sparse_search.train.trials import SparseLayer, Trial, algorithm_of
 
 KINDS = ("auto", "masked", "compressed")
 
@@ -173,12 +173,18 @@ def _candidates(
 ) -> dict[str, Site]:
     """The sparse layers that can be compressed, matrices up to a density."""
     sites = compressible(config, dataset, trial)
+
+    def few(layer: SparseLayer) -> bool:
+        site = sites[layer.name]
+        # Nor is a convolution measured where it is too large.
+        limited = not site.options or layer.size > _TOO_LARGE
+        most = densest if limited else 1.0
+        return layer.count < layer.size and layer.count <= most * layer.size
+
     return {
         layer.name: sites[layer.name]
         for layer in trial.layers
-        if layer.name in sites
-        and layer.count < layer.size
-        and (sites[layer.name].options or layer.count <= densest * layer.size)
+        if layer.name in sites and few(layer)
     }
 
 

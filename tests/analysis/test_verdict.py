@@ -91,11 +91,14 @@ def test_whether_the_lead_is_larger_where_weights_decide():
 
 def test_half_a_claim_is_not_tested():
     alone = claimed((0.08, 0.03), (0.02, 0.04), classes=(W, W))
-    assert "no other budget has a reference" in alone
+    assert "no budget of another known class" in alone
     assert "cannot be tested" in claimed((0.08, 0.03), classes=(S,))
     assert "cannot be tested" in claimed((0.08, 0.03), classes=("balanced",))
     assert claimed(classes=(W, S)) == ""
     assert claimed((0.5, np.nan), (0.5, 0.1), classes=(W, "undetermined")) == ""
+    alone = claimed((0.5, 0.1), (0.5, 0.1), classes=(W, "undetermined"))
+    assert "no budget of another known class" in alone
+    assert "no such budget" in claimed((0.5, np.nan), (0.5, 0.1), classes=(W, S))
 
 
 def test_the_difference_of_leads_covers():

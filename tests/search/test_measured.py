@@ -1,14 +1,19 @@
 """What was measured before training is kept, and shown while it is found."""
 
+from types import SimpleNamespace
+
 import pytest
 from commands import CONFIGS
 
 from sparse_search import load_config, records
 from sparse_search.search import driver
 from sparse_search.search.groups import Speed
+from sparse_search.search.journals import Journals
 from sparse_search.search.measured import Measured
+from sparse_search.search.supervisor import Search
 from sparse_search.search.worker import Job, Worker
 from sparse_search.train import representation
+from sparse_search.train import workdir as workdirs
 from sparse_search.train.stopped import Stopped
 
 FIELDS = ("space.seeds=(0,)", "space.widths=(16, 24, 32)", "executor=local", "lanes=1")
@@ -57,39 +62,52 @@ def test_a_search_that_is_stopped_in_between_measures_nothing_twice(
     assert all(r["status"] != "failed" for r in records.read_trials(tmp_path).values())
     # What is left to measure is counted, with an estimate from the second on.
     last = [progress for progress in told if progress.phase == phase][-1]
-    assert last.total == len([a for a in asked[before:] if a[0] in _kinds(phase)])
-    assert 0 < last.done <= last.total and last.seconds_left is not None
+    kind = {"measuring layers": "represent", "measuring programs": "measure"}[phase]
+    assert last.done == last.total == sum(one[0] == kind for one in asked[before:])
+    assert last.part == 1 and last.seconds_left == 0
 
 
-def _kinds(phase):
-    return {"measuring layers": "represent", "measuring programs": "measure"}[phase]
+@pytest.fixture
+def begun(tmp_path):
+    """What is known in a workdir, with some of the setting changed."""
+    workdirs.write_environment(tmp_path, ["cpu:0"])
+
+    def measured(*fields, workers=1):
+        executor = SimpleNamespace(workers=workers)
+        made = config(*fields)
+        journals = Journals(tmp_path, 2)
+        return Measured(Search(made, tmp_path, executor, journals, lambda: False))  # type: ignore
+
+    return measured
 
 
-def test_a_measurement_is_of_a_device_a_number_of_trials_and_what_is_pinned(
-    tmp_path, monkeypatch
-):
-    jobs = {
-        "represent": Job("a", "represent", trials=("t", "u")),  # type: ignore
-        "measure": Job("a", "measure", trials=("t", "u")),  # type: ignore
-    }
-    found = {"represent": ("params/Dense_0/kernel",), "measure": Speed(4, 0.25)}
-    kept = Measured(tmp_path, config())
-    for kind, job in jobs.items():
-        assert kept.of(job) is None
-        kept.keep(job, found[kind])
-    again = Measured(tmp_path, config())
-    for kind, job in jobs.items():
-        assert kept.of(job) == again.of(job) == found[kind]
-        assert type(again.of(job)) is type(found[kind])
-        assert again.of(job._replace(trials=job.trials[:1])) is None
-        assert again.of(job._replace(name="b")) is None
-        assert Measured(tmp_path, config("lanes=2")).of(job) is None
-        assert Measured(tmp_path, config("devices=2")).of(job) is None
-    monkeypatch.setattr("jax.devices", lambda: [type("D", (), {"device_kind": "x"})])
-    assert Measured(tmp_path, config()).of(jobs["measure"]) is None
+def job(kind):
+    return Job("a", kind, trials=("t", "u"))  # type: ignore
 
 
-def test_no_layer_is_an_answer_too(tmp_path):
-    job = Job("a", "represent", trials=("t",))  # type: ignore
-    Measured(tmp_path, config()).keep(job, ())
-    assert Measured(tmp_path, config()).of(job) == ()
+FOUND = {"represent": ("params/Dense_0/kernel",), "measure": Speed(4, 0.25)}
+
+
+def test_a_measurement_is_of_a_number_of_trials_and_a_setting(begun, tmp_path):
+    first = begun()
+    for kind, found in FOUND.items():
+        assert first.of(job(kind)) is None
+        first.keep(job(kind), found)
+    again = begun()
+    for kind, found in FOUND.items():
+        assert first.of(job(kind)) == again.of(job(kind)) == found
+        assert type(again.of(job(kind))) is type(found)
+        assert again.of(job(kind)._replace(trials=("t",))) is None
+        assert again.of(job(kind)._replace(name="b")) is None
+        assert begun("lanes=2").of(job(kind)) is None
+        assert begun("devices=2").of(job(kind)) is None
+        assert begun(workers=2).of(job(kind)) is None
+    workdirs.write_environment(tmp_path, ["cuda:0"])
+    assert begun().of(job("measure")) is None
+    workdirs.write_environment(tmp_path, ["cpu:0"])
+    assert begun().of(job("measure")) == Speed(4, 0.25)
+
+
+def test_no_layer_is_an_answer_too(begun):
+    begun().keep(job("represent"), ())
+    assert begun().of(job("represent")) == ()
