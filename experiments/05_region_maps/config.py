@@ -28,6 +28,7 @@ TASKS = {
     "teacher_medium": ("teacher", _teacher(8), 64, 4, 1000, 2000, 128),
     "teacher_hard": ("teacher", _teacher(16), 64, 4, 1000, 2000, 128),
 }
+IMAGES = ("mnist", "fashion_mnist", "cifar10")
 OTHERS = ("cifar10_conv", "shakespeare_gru")
 
 
@@ -80,6 +81,8 @@ def _perceptrons(config, name, options, inputs, classes, validation, steps, batc
     space.seeds = (0, 1, 2, 3, 4)
     space.small_dense.depths = (1, 2)
     space.small_dense.learning_rates = (0.01, 0.03, 0.1)
+    if name in IMAGES:  # networks of a few neurons die where they learn fast
+        space.small_dense.learning_rates = (0.001, 0.003, 0.01, 0.03, 0.1)
     space.small_dense.extra_budgets = tuple(small[6:])
 
 
