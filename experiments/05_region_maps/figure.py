@@ -10,6 +10,7 @@ import math
 import sys
 from pathlib import Path
 
+from sparse_search.analysis.classes import WEIGHT
 from sparse_search.report import region_plot, style
 from sparse_search.report.plots import new_figure, render
 from sparse_search.report.scales import scale_of_map
@@ -68,7 +69,7 @@ def rows(found):
 def claim(task, error, found):
     """A Markdown row a task: the mean lead where weights decide and elsewhere."""
     classes = {entry["nnz"]: entry["class"] for entry in found["budgets"]}
-    decide = [nnz for nnz, name in classes.items() if name == "weight-dominated"]
+    decide = [nnz for nnz, name in classes.items() if name == WEIGHT]
     gaps = [
         gap
         for gap in found["large_sparse_vs_small_dense"]

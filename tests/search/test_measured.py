@@ -60,7 +60,7 @@ def test_a_search_that_is_stopped_in_between_measures_nothing_twice(
     assert 2 <= before < len(asked)
     assert len(asked) == len(set(asked))
     assert all(r["status"] != "failed" for r in records.read_trials(tmp_path).values())
-    # What is left to measure is counted, with an estimate from the second on.
+    # What is left to measure is counted, to the last.
     last = [progress for progress in told if progress.phase == phase][-1]
     kind = {"measuring layers": "represent", "measuring programs": "measure"}[phase]
     assert last.done == last.total == sum(one[0] == kind for one in asked[before:])
