@@ -84,11 +84,12 @@ def test_interrupted_again_and_again_it_is_the_same_search(whole, tmp_path):
         plan = records.read_plan(tmp_path).values()
         return any(trial["parent"] for chunk in plan for trial in chunk["trials"])
 
-    # Twice in the first generation, and before its children.
-    for stop in (lambda: rounds() > 2, lambda: rounds() > 10, has_children):
+    # Twice in the first generation, and at the children at the latest: which waiting
+    # group is trained first depends on what was measured.
+    for stop in (lambda: rounds() > 2, lambda: rounds() > 6, has_children):
         with pytest.raises(Stopped):
             driver.search(config(), tmp_path, should_stop=stop)
-    assert heirs(whole) and not heirs(tmp_path)
+    assert len(records.read_trials(tmp_path)) < len(records.read_trials(whole))
     driver.search(config(), tmp_path)
     for read in (records.read_trials, records.read_rounds):
         found = without_times(read(tmp_path).values())
