@@ -5,18 +5,26 @@ times as long as the convolution itself. Here images are taken a few at a time, 
 they stay in cache, and every place of the window is one matrix product. The images'
 gradient is a convolution, for which XLA has loops too where it can read the kernel
 transposed, as it can within a round; here it cannot.
+
+Of few channels to few neurons such products are thin, and the native kernel, to which a
+dense layer is one with all its weights, is several times as fast.
 """
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from sparse_search.sparse import formats, native, windows
+from sparse_search.sparse.products import Layer
 from sparse_search.types import Array, Float
 
 _ROWS = 4096  # of the products, at most: outputs of some whole images
+_THIN = 64  # channels × neurons up to which the native kernel was always faster
 
 
 def convolve(
@@ -55,20 +63,40 @@ def convolve(
     pads = sides(padding, x.shape[1:3], size, strides, dilation)
     others = {name: options[name] for name in ("dimension_numbers", "precision")}
 
-    @jax.custom_vjp
-    def product(x: Array, kernel: Array) -> Array:
-        return usual(x, kernel)
-
-    def remember(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-        return usual(x, kernel), (x, kernel)
-
-    def transpose(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
-        x, kernel = saved
+    def gradients(x: Array, kernel: Array, dy: Array) -> tuple[Array, Array]:
         dx = of_images(kernel, dy, x.shape[1:3], strides, dilation, pads, **others)
         return dx, of_kernel(x, dy, size, strides, dilation, pads).astype(kernel.dtype)
 
-    product.defvjp(remember, transpose)
+    forward, backward = usual, gradients
+    thin = math.prod(kernel.shape[2:]) <= _THIN and native.usable()
+    if thin and x.dtype == kernel.dtype in (jnp.float32, jnp.float64):
+        window = windows.Window(size, tuple(strides), pads, tuple(dilation))
+        stored = functools.partial(_stored, window)
+        forward = _derived_as(usual, stored)
+        backward = _derived_as(
+            gradients, lambda x, kernel, dy: jax.vjp(stored, x, kernel)[1](dy)
+        )
+
+    product = jax.custom_vjp(forward)
+    product.defvjp(
+        lambda x, kernel: (forward(x, kernel), (x, kernel)),
+        lambda saved, dy: backward(*saved, dy),
+    )
     return product(x, kernel)
+
+
+def _stored(window: windows.Window, x: Array, kernel: Array) -> Array:
+    """The convolution, by the kernel of compressed layers."""
+    topology = formats.from_mask(np.ones(kernel.shape, bool))
+    bias = jnp.zeros(kernel.shape[-1], kernel.dtype)
+    return windows.convolution(Layer(topology, kernel.reshape(-1), bias), x, window)
+
+
+def _derived_as(other: Callable[..., Any], function: Callable[..., Any]) -> Any:
+    """The function, with the derivatives of one that is the same but for rounding."""
+    found = jax.custom_jvp(function)
+    found.defjvp(lambda given, along: jax.jvp(other, given, along))
+    return found
 
 
 def sides(

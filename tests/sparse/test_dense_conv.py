@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sparse_search.sparse import dense_conv
+from sparse_search.sparse import dense_conv, native
 from sparse_search.sparse.layers import Conv
 
 CASES = [
@@ -21,11 +21,12 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize("neurons", [4, 30])  # by the native kernel, and without it
 @pytest.mark.parametrize("size, strides, padding, dilation, shape", CASES)
-def test_gradients_are_those_of_xla(size, strides, padding, dilation, shape):
+def test_gradients_are_those_of_xla(size, strides, padding, dilation, shape, neurons):
     options = dict(strides=strides, padding=padding, kernel_dilation=dilation)
     x = jax.random.normal(jax.random.key(0), (*shape, 3))
-    ours, flaxs = Conv(4, size, **options), nn.Conv(4, size, **options)
+    ours, flaxs = Conv(neurons, size, **options), nn.Conv(neurons, size, **options)
     params = ours.init(jax.random.key(1), x)
 
     def loss(layer, params, x):
@@ -45,6 +46,17 @@ def test_gradients_are_those_of_xla(size, strides, padding, dilation, shape):
     )
 
 
+@pytest.mark.parametrize("neurons, native_kernel", [(21, True), (22, False)])
+def test_few_channels_to_few_neurons_take_the_native_kernel(neurons, native_kernel):
+    if not native.usable():
+        pytest.skip("the kernel was not built here")
+    layer, x = Conv(neurons, (3, 3)), jnp.ones((2, 6, 6, 3))
+    params = layer.init(jax.random.key(0), x)
+    steps = str(jax.make_jaxpr(jax.grad(lambda p: layer.apply(p, x).sum()))(params))
+    for name in ("SparseSearchWindowForward", "SparseSearchWindowBackward"):
+        assert (name in steps) == native_kernel
+
+
 def test_in_bfloat16_sums_are_in_float32():
     x = jax.random.normal(jax.random.key(0), (64, 8, 8, 3), jnp.bfloat16)
     dy = jax.random.normal(jax.random.key(1), (64, 8, 8, 4), jnp.bfloat16)
@@ -62,10 +74,11 @@ def test_images_are_taken_in_equal_parts(images, outputs, few):
     assert dense_conv._few(images, outputs) == few
 
 
-def test_a_kernel_s_second_derivatives_exist():
+@pytest.mark.parametrize("neurons", [3, 40])
+def test_a_kernel_s_second_derivatives_exist(neurons):
     """As GraSP takes them: forwards along the gradient."""
     x = jax.random.normal(jax.random.key(0), (4, 6, 6, 2))
-    layer = Conv(3, (3, 3))
+    layer = Conv(neurons, (3, 3))
     params = layer.init(jax.random.key(1), x)
 
     def loss(params):
