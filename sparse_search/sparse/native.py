@@ -22,6 +22,8 @@ _HANDLERS = (
     "SparseSearchForward",
     "SparseSearchGate",
     "SparseSearchBackward",
+    "SparseSearchUnroll",
+    "SparseSearchRoll",
     "SparseSearchWindowForward",
     "SparseSearchWindowBackward",
     "SparseSearchRewire",

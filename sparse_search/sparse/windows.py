@@ -14,7 +14,6 @@ Without the native kernel the weights are made dense.
 """
 
 import functools
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sparse_search.sparse import formats, native
-from sparse_search.sparse.products import Layer, features_first, parts
+from sparse_search.sparse.products import Layer, parts
 from sparse_search.types import Array, Float
 
 _BLOCK = 128  # columns that the kernel takes at a time, or a multiple of them
@@ -58,7 +57,7 @@ class _Grid(NamedTuple):
 
     Attributes:
         pad: zeros before and behind the rows and columns of each image.
-        size: rows and columns from one image, or row, to the next.
+        size: rows and columns of an image with them, of every phase.
         front: zeros before the first image.
         base: of every place of the window, the number of its phase.
         shift: of every place of the window.
@@ -134,15 +133,59 @@ def convolution(
     batch, *places, channels = x.shape
     grid = _grid(window, batch, (places[0], places[1]))
     rows, columns = window.strides
-    x = jnp.pad(x, ((0, 0), *grid.pad, (0, 0)))
-    x = x.reshape(batch, grid.size[0], rows, grid.size[1], columns, channels)
-    x = x.swapaxes(2, 3).reshape(-1, rows * columns * channels)
     front = grid.front
-    x = jnp.pad(x, ((front, grid.inputs - front - len(x)), (0, 0)))
-    y = features_first(_shifted(grid, layer, features_first(x)))
-    y = y[grid.margin :][: batch * math.prod(grid.size)].reshape(batch, *grid.size, -1)
-    height, width = window.outputs((places[0], places[1]))
-    return y[:, :height, :width]
+    if rows * columns > 1:
+        x = jnp.pad(x, ((0, 0), *grid.pad, (0, 0)))
+        x = x.reshape(batch, grid.size[0], rows, grid.size[1], columns, channels)
+        x = x.swapaxes(2, 3).reshape(batch, *grid.size, -1)
+    else:
+        front += grid.pad[0][0] * grid.size[1] + grid.pad[1][0]
+    given = _Rows(front, grid.size, grid.inputs)
+    made = _Rows(grid.margin, grid.size, grid.outputs)
+    y = _shifted(grid, layer, _unrolled(given, x))
+    return _rolled(made, (batch, *window.outputs((places[0], places[1]))), y)
+
+
+class _Rows(NamedTuple):
+    """How images lie in rows, one a channel; zeros are between them.
+
+    Attributes:
+        start: of the first.
+        size: rows and columns from one image, or row, to the next.
+        length: of a row.
+    """
+
+    start: int
+    size: tuple[int, int]
+    length: int
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _unrolled(rows: _Rows, x: Array) -> Array:
+    """Images [batch, h, w, channels] as they lie: [channels, length]."""
+    out = jax.ShapeDtypeStruct((x.shape[-1], rows.length), x.dtype)
+    return native.call("SparseSearchUnroll", out, x, **_lie(rows))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _rolled(rows: _Rows, shape: tuple[int, int, int], y: Array) -> Array:
+    """Images [batch, h, w, channels] of such rows."""
+    out = jax.ShapeDtypeStruct((*shape, len(y)), y.dtype)
+    return native.call("SparseSearchRoll", out, y, **_lie(rows))
+
+
+def _lie(rows: _Rows) -> dict[str, int]:
+    return {"start": rows.start, "rows": rows.size[0], "columns": rows.size[1]}
+
+
+_unrolled.defvjp(
+    lambda rows, x: (_unrolled(rows, x), x.shape[:-1]),
+    lambda rows, shape, g: (_rolled(rows, shape, g),),
+)
+_rolled.defvjp(
+    lambda rows, shape, y: (_rolled(rows, shape, y), None),
+    lambda rows, shape, _, g: (_unrolled(rows, g),),
+)
 
 
 def _dense(layer: Layer, x: Array, window: Window) -> Array:

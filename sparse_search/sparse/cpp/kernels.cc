@@ -677,24 +677,25 @@ static void gradient(Kind kind, const void* x, int64_t batch, const void* panel,
 }
 
 template <class A>
-static void transpose_typed(const A* x, int64_t rows, int64_t columns, int32_t begin,
-                            int32_t end, A* y) {
-  for (int64_t c = begin; c < end; c += kSquare)
+static void transpose_typed(const A* x, int64_t from, int64_t rows, int64_t columns, A* y,
+                            int64_t to) {
+  for (int64_t c = 0; c < columns; c += kSquare)
     for (int64_t r = 0; r < rows; r += kSquare) {
-      if (c + kSquare <= end && r + kSquare <= rows) {
-        square(x + r * columns + c, columns, y + c * rows + r, rows);
-        continue;
-      }
-      for (int64_t i = c; i < c + kSquare && i < end; i++)
-        for (int64_t j = r; j < r + kSquare && j < rows; j++)
-          y[i * rows + j] = x[j * columns + i];
+      const A* corner = x + r * from + c;
+      A* other = y + c * to + r;
+      const int high = rows - r < kSquare ? rows - r : kSquare;
+      const int wide = columns - c < kSquare ? columns - c : kSquare;
+      if (high == kSquare && wide == kSquare)
+        square(corner, from, other, to);
+      else
+        square(corner, from, other, to, high, wide);
     }
 }
 
-static void transpose(Kind kind, const void* x, int64_t rows, int64_t columns, int32_t begin,
-                      int32_t end, void* y) {
+static void transpose(Kind kind, const void* x, int64_t from, int64_t rows, int64_t columns,
+                      void* y, int64_t to) {
 #define CALL(V, A, T) \
-  transpose_typed(static_cast<const A*>(x), rows, columns, begin, end, static_cast<A*>(y));
+  transpose_typed(static_cast<const A*>(x), from, rows, columns, static_cast<A*>(y), to);
   BY_KIND(CALL)
 #undef CALL
 }

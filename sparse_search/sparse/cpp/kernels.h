@@ -54,9 +54,9 @@ struct Room {
 
 struct Kernels {
   int32_t (*columns)(Kind);  // of a block; a part of kSpan
-  // y[c, r] = x[r, c] for some columns of x.
-  void (*transpose)(Kind, const void* x, int64_t rows, int64_t columns, int32_t begin,
-                    int32_t end, void* y);
+  // y[c, r] = x[r, c]; rows of x are `from` apart, those of y `to`.
+  void (*transpose)(Kind, const void* x, int64_t from, int64_t rows, int64_t columns, void* y,
+                    int64_t to);
   // y[rows of a tile row of outputs, columns] = relu?(Wᵀ x + b).
   void (*forward)(Kind, const Layer&, const void* x, const void* bias, void* y, bool relu,
                   int32_t tile, int32_t begin, int32_t end, Columns, Room);

@@ -167,9 +167,13 @@ ffi::Error Transpose(ffi::ThreadPool pool, Any x, Out y) {
     return ffi::Error::InvalidArgument("activations must be float matrices");
   const int64_t rows = x.dimensions()[0], columns = x.dimensions()[1];
   constexpr int64_t kColumns = 64;
+  const char* from = static_cast<const char*>(x.untyped_data());
+  char* to = static_cast<char*>(y->untyped_data());
   parallel_for(pool, (columns + kColumns - 1) / kColumns, [&](int64_t u) {
-    kernels().transpose(*kind, x.untyped_data(), rows, columns, u * kColumns,
-                        std::min(columns, (u + 1) * kColumns), y->untyped_data());
+    const int64_t begin = u * kColumns;
+    kernels().transpose(*kind, from + begin * size_of(*kind), columns, rows,
+                        std::min(columns - begin, kColumns), to + begin * rows * size_of(*kind),
+                        rows);
   });
   return ffi::Error::Success();
 }

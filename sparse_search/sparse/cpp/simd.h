@@ -186,11 +186,16 @@ static INLINE void sums(const F32* t, float* out, int m, bool add) {
   _mm512_mask_storeu_ps(out, some, made);
 }
 
-// y = xᵀ for a square of 16 × 16, whose rows are `from` and `to` apart.
+// y = xᵀ for a square of 16 × 16, whose rows are `from` and `to` apart; of it only some
+// rows and columns of x where they are fewer.
 constexpr int kSquare = 16;
-static INLINE void square(const float* x, int64_t from, float* y, int64_t to) {
+static INLINE void square(const float* x, int64_t from, float* y, int64_t to, int rows = 16,
+                          int columns = 16) {
+  const __mmask16 wide = static_cast<__mmask16>((1u << columns) - 1);
+  const __mmask16 high = static_cast<__mmask16>((1u << rows) - 1);
   __m512 a[16], b[16];
-  for (int i = 0; i < 16; i++) a[i] = _mm512_loadu_ps(x + i * from);
+  for (int i = 0; i < 16; i++)
+    a[i] = i < rows ? _mm512_maskz_loadu_ps(wide, x + i * from) : _mm512_setzero_ps();
   for (int i = 0; i < 8; i++) {
     b[2 * i] = _mm512_unpacklo_ps(a[2 * i], a[2 * i + 1]);
     b[2 * i + 1] = _mm512_unpackhi_ps(a[2 * i], a[2 * i + 1]);
@@ -201,16 +206,19 @@ static INLINE void square(const float* x, int64_t from, float* y, int64_t to) {
   };
   for (int i = 0; i < 4; i++)
     for (int j = 0; j < 4; j++) a[4 * i + j] = pair(b[4 * i + j / 2], b[4 * i + 2 + j / 2], j & 1);
+  const auto keep = [&](int j, __m512 row) {
+    if (j < columns) _mm512_mask_storeu_ps(y + j * to, high, row);
+  };
   // a[4 i + j] has rows 4 i … 4 i + 3 of the columns j, 4 + j, 8 + j, 12 + j.
   for (int j = 0; j < 4; j++) {
     const __m512 even0 = _mm512_shuffle_f32x4(a[j], a[4 + j], 0x88);
     const __m512 even1 = _mm512_shuffle_f32x4(a[8 + j], a[12 + j], 0x88);
     const __m512 odd0 = _mm512_shuffle_f32x4(a[j], a[4 + j], 0xdd);
     const __m512 odd1 = _mm512_shuffle_f32x4(a[8 + j], a[12 + j], 0xdd);
-    _mm512_storeu_ps(y + j * to, _mm512_shuffle_f32x4(even0, even1, 0x88));
-    _mm512_storeu_ps(y + (4 + j) * to, _mm512_shuffle_f32x4(odd0, odd1, 0x88));
-    _mm512_storeu_ps(y + (8 + j) * to, _mm512_shuffle_f32x4(even0, even1, 0xdd));
-    _mm512_storeu_ps(y + (12 + j) * to, _mm512_shuffle_f32x4(odd0, odd1, 0xdd));
+    keep(j, _mm512_shuffle_f32x4(even0, even1, 0x88));
+    keep(4 + j, _mm512_shuffle_f32x4(odd0, odd1, 0x88));
+    keep(8 + j, _mm512_shuffle_f32x4(even0, even1, 0xdd));
+    keep(12 + j, _mm512_shuffle_f32x4(odd0, odd1, 0xdd));
   }
 }
 
@@ -348,9 +356,10 @@ static INLINE void square(const float* x, int64_t from, float* y, int64_t to) {
 #endif
 
 template <class A>
-static INLINE void square(const A* x, int64_t from, A* y, int64_t to) {
-  for (int i = 0; i < kSquare; i++)
-    for (int j = 0; j < kSquare; j++) y[i * to + j] = x[j * from + i];
+static INLINE void square(const A* x, int64_t from, A* y, int64_t to, int rows = kSquare,
+                          int columns = kSquare) {
+  for (int i = 0; i < columns; i++)
+    for (int j = 0; j < rows; j++) y[i * to + j] = x[j * from + i];
 }
 
 template <class V>

@@ -3,6 +3,7 @@
 // Images are not unfolded: all places of a window see the same rows, shifted (kernels.h).
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "handlers.h"
@@ -113,7 +114,95 @@ ffi::Error Backward(ffi::ThreadPool pool, Any in_ptr, Any outs, Any values, Any 
   return ffi::Error::Success();
 }
 
+// Images [batch, height, width, channels] and their channels in rows, in which they
+// follow each other.
+struct Images {
+  Kind kind;
+  int64_t batch, height, width, channels;
+  int64_t length;               // of a row
+  int64_t start, rows, columns;  // of the first image; from one, or its rows, to the next
+
+  size_t bytes(int64_t numbers) const { return numbers * size_of(kind); }
+  int64_t place(int64_t image) const { return start + image * rows * columns; }
+};
+
+template <class One, class Two>
+std::optional<Images> images_of(One& images, Two& rows, int64_t start, int64_t from_image,
+                                int64_t from_row) {
+  const auto kind = kind_of(images.element_type());
+  const auto size = images.dimensions(), to = rows.dimensions();
+  if (!kind || rows.element_type() != images.element_type() || size.size() != 4 ||
+      to.size() != 2 || to[0] != size[3])
+    return {};
+  const Images i{*kind, size[0], size[1], size[2],    size[3],
+                 to[1], start,   from_image, from_row};
+  const int64_t last = i.place(i.batch - 1) + (i.height - 1) * i.columns + i.width;
+  if (start < 0 || i.height > i.rows || i.width > i.columns || last > i.length) return {};
+  return i;
+}
+
+// Zeros are between the images.
+ffi::Error Unroll(ffi::ThreadPool pool, Any x, Out y, int64_t start, int64_t rows,
+                  int64_t columns) {
+  const auto found = images_of(x, *y, start, rows, columns);
+  if (!found) return ffi::Error::InvalidArgument("images do not fit into the rows");
+  const Images i = *found;
+  const char* from = static_cast<const char*>(x.untyped_data());
+  char* to = static_cast<char*>(y->untyped_data());
+  const auto clear = [&](int64_t begin, int64_t end) {
+    for (int64_t c = 0; c < i.channels && begin < end; c++)
+      std::memset(to + i.bytes(c * i.length + begin), 0, i.bytes(end - begin));
+  };
+  if (!x.element_count()) clear(0, i.length);
+  parallel_for(pool, x.element_count() ? i.batch : 0, [&](int64_t image) {
+    if (!image) clear(0, i.start);
+    for (int64_t r = 0; r < i.height; r++) {
+      const int64_t at = i.place(image) + r * i.columns;
+      kernels().transpose(i.kind, from + i.bytes((image * i.height + r) * i.width * i.channels),
+                          i.channels, i.width, i.channels, to + i.bytes(at), i.length);
+      const int64_t next = image + 1 < i.batch ? i.place(image + 1) : i.length;
+      clear(at + i.width, r + 1 < i.height ? at + i.columns : next);
+    }
+  });
+  return ffi::Error::Success();
+}
+
+ffi::Error Roll(ffi::ThreadPool pool, Any x, Out y, int64_t start, int64_t rows,
+                int64_t columns) {
+  const auto found = images_of(*y, x, start, rows, columns);
+  if (!found) return ffi::Error::InvalidArgument("images do not fit into the rows");
+  const Images i = *found;
+  const char* from = static_cast<const char*>(x.untyped_data());
+  char* to = static_cast<char*>(y->untyped_data());
+  parallel_for(pool, i.batch, [&](int64_t image) {
+    for (int64_t r = 0; r < i.height; r++)
+      kernels().transpose(i.kind, from + i.bytes(i.place(image) + r * i.columns), i.length,
+                          i.channels, i.width,
+                          to + i.bytes((image * i.height + r) * i.width * i.channels),
+                          i.channels);
+  });
+  return ffi::Error::Success();
+}
+
 }  // namespace
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(SparseSearchUnroll, Unroll,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Any>()  // x
+                                  .Ret<Any>()  // y
+                                  .Attr<int64_t>("start")
+                                  .Attr<int64_t>("rows")
+                                  .Attr<int64_t>("columns"));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(SparseSearchRoll, Roll,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Any>()  // x
+                                  .Ret<Any>()  // y
+                                  .Attr<int64_t>("start")
+                                  .Attr<int64_t>("rows")
+                                  .Attr<int64_t>("columns"));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(SparseSearchWindowForward, Forward,
                               ffi::Ffi::Bind()
