@@ -83,6 +83,8 @@ def _perceptrons(config, name, options, inputs, classes, validation, steps, batc
     space.small_dense.learning_rates = (0.01, 0.03, 0.1)
     if name in IMAGES:  # networks of a few neurons die where they learn fast
         space.small_dense.learning_rates = (0.001, 0.003, 0.01, 0.03, 0.1)
+    if name == "cifar10":  # where large budgets learn best with less than 0.03
+        space.learning_rates = (0.01, 0.03, 0.1)
     space.small_dense.extra_budgets = tuple(small[6:])
 
 
@@ -100,10 +102,10 @@ def _convolutions(config):
     space.budgets = (1625, 7150, 16575, 27300, 60450, 106600)  # widths 1 to 4, 6, 8
     space.widths = (8, 12, 20, 32)
     space.methods = ("static", "set", "rigl")
-    space.learning_rates = (0.01, 0.03)
+    space.learning_rates = (0.03, 0.1)
     space.seeds = (0, 1, 2)
     space.small_dense.depths = (4,)
-    space.small_dense.learning_rates = (0.01, 0.03)
+    space.small_dense.learning_rates = (0.003, 0.01, 0.03, 0.1)
     space.small_dense.extra_budgets = (237_900, 421_200)  # 12 and 16
 
 
