@@ -19,6 +19,7 @@ def get_config(arg: str = ""):
         raise ValueError(f"there is no variant {arg!r}, only ':smoke'")
     config = defaults()
     config.data.name = "cifar10"
+    config.data.center = True
     config.data.validation = 5000
     config.data.augment = ("crop", "flip")
     config.model.width = 4000
