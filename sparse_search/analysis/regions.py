@@ -32,6 +32,7 @@ from sparse_search.analysis.equal_cost import at_equal_costs, disagreements
 from sparse_search.analysis.fragile import fragile_because, other_scale
 from sparse_search.analysis.gains import DenseCurve, dense_curve
 from sparse_search.analysis.population import population
+from sparse_search.analysis.rates import at_ends
 from sparse_search.analysis.small_dense import compare
 from sparse_search.analysis.table import Trials, at_budgets, read_trials
 
@@ -50,7 +51,8 @@ def region_map(
         The contents of `regions.json`: `task`, `metric`, `budgets`, `boundaries`,
         `by_method`, `large_sparse_vs_small_dense` (at equal nnz), `claim` (its means
         where weights decide and elsewhere), `at_equal_cost` and `disagreements`
-        (between these comparisons), `population`, `decomposition`; also
+        (between these comparisons), `population`, `learning_rates_at_ends`,
+        `decomposition`; also
         `without_collapsed` (the same budgets without collapsed trials; null if there
         are none), `chosen_on`, and `excluded`, the trials that have no metrics.
         Unbounded limits and unknown values are None.
@@ -86,6 +88,7 @@ def map_of(trials: Trials, task: str = "") -> dict[str, Any]:
         "at_equal_cost": at_costs,
         "disagreements": disagreements(against_dense, at_costs, trials.metric),
         "population": population(level, cells, summaries),
+        "learning_rates_at_ends": at_ends(trials),
         "without_collapsed": without,
         "chosen_on": trials.chosen_on,
         "excluded": trials.without_metrics,

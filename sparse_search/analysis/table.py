@@ -55,6 +55,7 @@ class Points:
     nnz: np.ndarray  # (P,) its own, exact
     density: np.ndarray  # (P,)
     shapes: list[tuple[Any, Any]]  # width and depth
+    learning_rate: np.ndarray  # (P,)
     costs: dict[str, np.ndarray]  # (P, K) log2 of `OTHER_COSTS`, inference_flops, …
     valid: np.ndarray  # (P, K) more is better
     test: np.ndarray  # (P, K) the metric as it is
@@ -168,6 +169,7 @@ def _points(
         nnz=np.array([row["nnz"] for row in first], float),
         density=np.array([number(row, "density") for row in first], float),
         shapes=[(row.get("width"), row.get("depth")) for row in first],
+        learning_rate=np.array([number(row, "learning_rate") for row in first], float),
         costs=costs,
         valid=valid,
         test=test,
@@ -262,6 +264,7 @@ def together(first: Points, second: Points) -> Points:
         nnz=np.concatenate([first.nnz, second.nnz]),
         density=np.concatenate([first.density, second.density]),
         shapes=first.shapes + second.shapes,
+        learning_rate=np.concatenate([first.learning_rate, second.learning_rate]),
         costs={
             cost: np.concatenate([values, second.costs[cost]])
             for cost, values in first.costs.items()

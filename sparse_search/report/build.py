@@ -105,6 +105,7 @@ def _build(
     modelled: Sequence[hardware.Modelled] = (),
 ) -> Summary:
     from sparse_search.analysis import pareto
+    from sparse_search.analysis.rates import caution
     from sparse_search.analysis.regions import map_of
     from sparse_search.analysis.table import read_trials
     from sparse_search.analysis.verdict import verdict
@@ -157,6 +158,8 @@ def _build(
             f"{heirs:,} trials began with the weights of a parent and so were trained "
             "for longer: they are in the tables, not in the curves and the map.",
         ]
+    if not single and (edge := caution(regions["learning_rates_at_ends"])):
+        sentences = [*sentences, edge]
     if run.left:
         sentences = [f"So far: {run.so_far} have ended.", *sentences]
     sentences = [*sentences, *notes]
