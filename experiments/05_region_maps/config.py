@@ -81,16 +81,17 @@ def _perceptrons(config, name, options, inputs, classes, validation, steps, batc
     space.seeds = (0, 1, 2, 3, 4)
     space.small_dense.depths = (1, 2)
     space.small_dense.learning_rates = (0.01, 0.03, 0.1)
-    if name in IMAGES:  # networks of a few neurons die where they learn fast
-        space.small_dense.learning_rates = (0.001, 0.003, 0.01, 0.03, 0.1)
-    if name == "cifar10":  # where large budgets learn best with less than 0.03
-        space.learning_rates = (0.01, 0.03, 0.1)
+    if name in IMAGES:
+        config.data.center = True  # else networks of a few neurons die, or learn little
+        space.learning_rates = (0.03, 0.1, 0.3)
+        space.small_dense.learning_rates = (0.003, 0.01, 0.03, 0.1)
     space.small_dense.extra_budgets = tuple(small[6:])
 
 
 def _convolutions(config):
     """LeNet-5 on CIFAR-10; its dense networks of 1 to 8 times a channel."""
     config.data.name = "cifar10"
+    config.data.center = True
     config.data.validation = 3000
     config.model.name = "lenet5"
     config.model.depth = 4
@@ -105,7 +106,7 @@ def _convolutions(config):
     space.learning_rates = (0.03, 0.1)
     space.seeds = (0, 1, 2)
     space.small_dense.depths = (4,)
-    space.small_dense.learning_rates = (0.003, 0.01, 0.03, 0.1)
+    space.small_dense.learning_rates = (0.01, 0.03, 0.1)
     space.small_dense.extra_budgets = (237_900, 421_200)  # 12 and 16
 
 
