@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sparse_search.analysis.table import Points, Trials, best
+from sparse_search.analysis.table import Points, Shape, Trials, best
 
 
 def at_ends(trials: Trials) -> dict[str, Any]:
@@ -23,30 +23,37 @@ def at_ends(trials: Trials) -> dict[str, Any]:
         it was trained with, and of all `budgets` where it had several.
     """
     return {
-        "large_sparse": _ends(trials.sparse, trials.nnz),
-        "small_dense": _ends(trials.dense, trials.dense_nnz),
+        "large_sparse": _ends(trials.sparse, trials.nnz, trials.tried),
+        "small_dense": _ends(trials.dense, trials.dense_nnz, trials.tried),
     }
 
 
-def _ends(points: Points, nnz: np.ndarray) -> dict[str, list[int]]:
+def _ends(
+    points: Points, nnz: np.ndarray, tried: dict[Shape, set[float]]
+) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {"smallest": [], "largest": [], "budgets": []}
     for b, weights in enumerate(nnz):
         among = points.at(b)
         if not len(among):
             continue
         chosen = best(points, among)
-        same = [
-            points.learning_rate[p]
-            for p in among
-            if points.structures[p] == points.structures[chosen]
-            and points.shapes[p] == points.shapes[chosen]
-        ]
-        tried = np.unique(np.array(same)[np.isfinite(same)])
-        if len(tried) < 2:
+        rate = points.learning_rate[chosen]
+        shape = points.structures[chosen], *points.shapes[chosen]
+        rates = tried.get((*shape, float(weights)), set())
+        if len(rates) < 2 or not np.isfinite(rate):
             continue
         found["budgets"].append(int(weights))
-        for end, rate in (("smallest", tried[0]), ("largest", tried[-1])):
-            if points.learning_rate[chosen] == rate:
+        same = [
+            p
+            for p in among
+            if (points.structures[p], *points.shapes[p]) == shape and p != chosen
+        ]
+        # One that is as good, such as another that is at chance level, decides nothing.
+        mean = np.nanmean(points.valid[chosen])
+        if any(np.nanmean(points.valid[p]) == mean for p in same):
+            continue
+        for end, last in (("smallest", min(rates)), ("largest", max(rates))):
+            if rate == last:
                 found[end].append(int(weights))
     return found
 

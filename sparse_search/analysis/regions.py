@@ -88,7 +88,7 @@ def map_of(trials: Trials, task: str = "") -> dict[str, Any]:
         "at_equal_cost": at_costs,
         "disagreements": disagreements(against_dense, at_costs, trials.metric),
         "population": population(level, cells, summaries),
-        "learning_rates_at_ends": at_ends(trials),
+        "learning_rates_at_ends": at_ends(level),
         "without_collapsed": without,
         "chosen_on": trials.chosen_on,
         "excluded": trials.without_metrics,

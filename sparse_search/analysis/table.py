@@ -18,6 +18,10 @@ from sparse_search.records import COSTS, SMALL_DENSE
 SAME_BUDGET = 1.02
 
 
+Shape = tuple[str, Any, Any, float]
+"""A structure, its width and depth, and about how many weights it has."""
+
+
 class Metric(NamedTuple):
     """What a map is drawn for.
 
@@ -78,6 +82,7 @@ class Trials:
     without_metrics: int  # trials of any structure that diverged or failed
     dense_nnz: np.ndarray  # (D,) budgets of small dense, equal to `nnz` where matched
     dense: Points
+    tried: dict[Shape, set[float]]  # learning rates, with those that diverged
     chosen_on: str  # "validation", or "test" in a table that has no validation metric
 
 
@@ -213,6 +218,13 @@ def read_trials(
         index = nearest(nnz, row["nnz"])
         if index is not None and not _usable(row, metric):
             excluded[index][row["structure"]] += 1
+    tried: dict[Shape, set[float]] = defaultdict(set)
+    for row in rows:
+        own = dense_nnz if row["structure"] == SMALL_DENSE else nnz
+        if len(own) and math.isfinite(rate := number(row, "learning_rate")):
+            weights = float(own[_index_of(own, row["nnz"])])
+            shape = (row["structure"], row.get("width"), row.get("depth"), weights)
+            tried[shape].add(rate)
     sparse_points = _points(sparse, nnz, seeds, metric, more)
     dense_points = _points(dense, dense_nnz, seeds, metric, more)
     chosen_on = "validation"
@@ -231,6 +243,7 @@ def read_trials(
         without_metrics=len(rows) - len(usable),
         dense_nnz=dense_nnz,
         dense=dense_points,
+        tried=dict(tried),
         chosen_on=chosen_on,
     )
 

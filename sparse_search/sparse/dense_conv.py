@@ -24,7 +24,7 @@ from sparse_search.sparse.products import Layer
 from sparse_search.types import Array, Float
 
 _ROWS = 4096  # of the products, at most: outputs of some whole images
-_THIN = 64  # channels × neurons up to which the native kernel was always faster
+_THIN = 64  # channels × neurons up to which the native kernel was faster, of 5×5
 
 
 def convolve(
@@ -63,28 +63,53 @@ def convolve(
     pads = sides(padding, x.shape[1:3], size, strides, dilation)
     others = {name: options[name] for name in ("dimension_numbers", "precision")}
 
-    def gradients(x: Array, kernel: Array, dy: Array) -> tuple[Array, Array]:
+    def of_both(x: Array, kernel: Array, dy: Array) -> tuple[Array, Array]:
         dx = of_images(kernel, dy, x.shape[1:3], strides, dilation, pads, **others)
         return dx, of_kernel(x, dy, size, strides, dilation, pads).astype(kernel.dtype)
 
+    def of_weights(x: Array, kernel: Array, dy: Array) -> tuple[None, Array]:
+        return None, of_both(x, kernel, dy)[1]
+
     forward: Any = usual
-    backward: Any = gradients
-    thin = math.prod(kernel.shape[2:]) <= _THIN and native.usable()
-    if thin and x.dtype == kernel.dtype in (jnp.float32, jnp.float64):
+    backward: Any = (of_weights, of_both)
+    if _is_thin(x, kernel, pads):
         given: Any = (size, tuple(strides), pads, tuple(dilation))
         stored = functools.partial(_stored, windows.Window(*given))
+
+        def alone(x: Array, kernel: Array, dy: Array) -> tuple[None, Array]:
+            return None, *jax.vjp(functools.partial(stored, x), kernel)[1](dy)
+
+        def both(x: Array, kernel: Array, dy: Array) -> tuple[Array, Array]:
+            return jax.vjp(stored, x, kernel)[1](dy)
+
         forward = _derived_as(usual, stored)
-        backward = _derived_as(
-            gradients, lambda x, kernel, dy: jax.vjp(stored, x, kernel)[1](dy)
-        )
+        backward = _derived_as(of_weights, alone), _derived_as(of_both, both)
+
+    def remember(x: Any, kernel: Any) -> Any:
+        needed = () if x.perturbed else None  # as the structure of what is saved
+        return forward(x.value, kernel.value), (x.value, kernel.value, needed)
+
+    def transpose(saved: Any, dy: Array) -> Any:
+        *at, needed = saved
+        return backward[needed is not None](*at, dy)
 
     # Where nothing is differentiated it is XLA's: its multiply-adds can be counted.
     product = jax.custom_vjp(usual)
-    product.defvjp(
-        lambda x, kernel: (forward(x, kernel), (x, kernel)),
-        lambda saved, dy: backward(*saved, dy),
-    )
+    product.defvjp(remember, transpose, symbolic_zeros=True)
     return product(x, kernel)
+
+
+def _is_thin(x: Array, kernel: Array, pads: Any) -> bool:
+    """Whether the native kernel is faster, and takes it."""
+    *size, channels, neurons = kernel.shape
+    return (
+        channels * neurons <= _THIN
+        and math.prod(size) > 1  # else it is one product
+        and min(map(min, pads)) >= 0
+        and x.dtype == kernel.dtype
+        and kernel.dtype in (jnp.float32, jnp.float64)
+        and native.usable()
+    )
 
 
 def _stored(window: windows.Window, x: Array, kernel: Array) -> Array:

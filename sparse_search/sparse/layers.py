@@ -129,8 +129,9 @@ class Conv(nn.Conv):
 def window_of(layer: nn.Conv, places: tuple[int, ...]) -> Window | None:
     """What a convolution looks at; None where it has no compressed form.
 
-    That is where channels are in groups, images have other than two axes, outputs are
-    padded by other than zeros, inputs are spread, or the product is the user's own.
+    That is where channels are in groups, images have other than two axes, they are
+    padded by other than zeros or cut, inputs are spread, or the product is the user's
+    own.
 
     Args:
         layer: the convolution.
@@ -155,6 +156,8 @@ def window_of(layer: nn.Conv, places: tuple[int, ...]) -> Window | None:
             return None
         padding = dense_conv.sides(padding, places, _pair(size), strides, dilation)
     sides = [_pair(n) for n in _pair(padding)]
+    if min(map(min, sides)) < 0:
+        return None
     return Window(_pair(size), strides, (sides[0], sides[1]), dilation)
 
 

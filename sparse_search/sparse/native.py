@@ -102,7 +102,8 @@ def _library(folder: str) -> Path:
 
 def _without(why: str) -> None:
     warnings.warn(
-        f"sparse_search computes compressed layers without its native kernel: {why}. "
+        "sparse_search computes compressed layers, and convolutions of few channels, "
+        f"without its native kernel: {why}. "
         "Results are the same, only slower; to build it, install the package again "
         "where there is a C++ compiler.",
         stacklevel=3,

@@ -58,7 +58,7 @@ class _Grid(NamedTuple):
     Attributes:
         pad: zeros before and behind the rows and columns of each image.
         size: rows and columns of an image with them, of every phase.
-        front: zeros before the first image.
+        front: zeros before the first image, and before its own.
         base: of every place of the window, the number of its phase.
         shift: of every place of the window.
         columns: of outputs, with what is between images; whole blocks.
@@ -147,7 +147,7 @@ def convolution(
 
 
 class _Rows(NamedTuple):
-    """How images lie in rows, one a channel; zeros are between them.
+    """How images lie in rows, one a channel, with room between them.
 
     Attributes:
         start: of the first.
@@ -162,7 +162,7 @@ class _Rows(NamedTuple):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _unrolled(rows: _Rows, x: Array) -> Array:
-    """Images [batch, h, w, channels] as they lie: [channels, length]."""
+    """Images [batch, h, w, channels] as they lie: [channels, length], else zeros."""
     out = jax.ShapeDtypeStruct((x.shape[-1], rows.length), x.dtype)
     return native.call("SparseSearchUnroll", out, x, **_lie(rows))
 

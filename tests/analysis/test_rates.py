@@ -62,3 +62,23 @@ def test_tables_without_learning_rates():
     for row in table:
         del row["learning_rate"]
     assert found(table)["large_sparse"]["budgets"] == []
+
+
+def test_rates_that_diverged_were_tried():
+    table = rows("a", 100, {0.01: 0.2, 0.03: 0.3, 0.1: 0.0})
+    for row in table:
+        if row["learning_rate"] == 0.1:
+            row |= {"status": "diverged", "valid_accuracy": "", "test_accuracy": ""}
+    assert found(table)["large_sparse"] == dict(smallest=[], largest=[], budgets=[100])
+
+
+def test_equally_good_rates_say_nothing():
+    table = rows("small_dense", 100, {0.01: 0.1, 0.03: 0.1, 0.1: 0.1})
+    sides = found(table, rows("a", 100, {0.1: 0.3}))
+    assert sides["small_dense"] == dict(smallest=[], largest=[], budgets=[100])
+
+
+def test_a_best_network_without_a_rate_is_left_out():
+    table = rows("a", 100, {0.01: 0.2, 0.03: 0.3})
+    others = rows("a", 100, {"": 0.4})
+    assert found(table, others)["large_sparse"]["budgets"] == []

@@ -1,6 +1,7 @@
 """The dense convolution's own gradient is that of XLA."""
 
 import functools
+import re
 
 import flax.linen as nn
 import jax
@@ -18,6 +19,12 @@ CASES = [
     ((1, 1), 2, "SAME", 1, (2, 5, 4)),
     ((3, 2), 1, ((2, 0), (0, 3)), (1, 2), (3, 6, 6)),
     ((7, 7), 2, ((3, 3), (3, 3)), 1, (70, 14, 14)),
+    # Images that are cut, and such as are padded by more than the window reaches.
+    ((3, 3), 1, ((1, 1), (-1, 1)), 1, (3, 8, 8)),
+    ((3, 3), 1, ((-1, -1), (-1, -1)), 1, (3, 8, 8)),
+    ((3, 3), 2, ((-1, 0), (0, 0)), 1, (3, 9, 8)),
+    ((3, 3), 1, ((1, -1), (2, -2)), 1, (3, 8, 8)),
+    ((3, 2), 1, ((4, 0), (0, 5)), 1, (2, 6, 6)),
 ]
 
 
@@ -52,9 +59,34 @@ def test_few_channels_to_few_neurons_take_the_native_kernel(neurons, native_kern
         pytest.skip("the kernel was not built here")
     layer, x = Conv(neurons, (3, 3)), jnp.ones((2, 6, 6, 3))
     params = layer.init(jax.random.key(0), x)
-    steps = str(jax.make_jaxpr(jax.grad(lambda p: layer.apply(p, x).sum()))(params))
-    for name in ("SparseSearchWindowForward", "SparseSearchWindowBackward"):
-        assert (name in steps) == native_kernel
+
+    def names(function, *given):
+        steps = str(jax.make_jaxpr(function)(*given))
+        return {"Forward", "Backward"} & set(re.findall(r"SearchWindow(\w+)", steps))
+
+    def outputs(params):
+        return jax.vjp(lambda p: layer.apply(p, x), params)[0]
+
+    gradient = jax.grad(lambda params: layer.apply(params, x).sum())
+    assert names(outputs, params) == ({"Forward"} if native_kernel else set())
+    assert ("Backward" in names(gradient, params)) == native_kernel
+    # What is not differentiated is XLA's, so that its multiply-adds can be counted.
+    assert not names(layer.apply, params, x)
+
+
+def test_a_first_layer_has_no_gradient_of_its_images():
+    layer, x = Conv(4, (3, 3)), jnp.ones((2, 6, 6, 3))
+    params = layer.init(jax.random.key(0), x)
+    if not native.usable():
+        pytest.skip("the kernel was not built here")
+
+    def needed(argnums):
+        gradient = jax.grad(lambda p, x: layer.apply(p, x).sum(), argnums)
+        steps = str(jax.make_jaxpr(gradient)(params, x))
+        return set(re.findall(r"'need_dx', np\.(\w+)_\)", steps))
+
+    assert needed(0) == {"False"}
+    assert needed((0, 1)) == {"True"}
 
 
 def test_in_bfloat16_sums_are_in_float32():

@@ -46,7 +46,7 @@ static void add_typed(ffi::ThreadPool& pool, const Parts& parts, const T* from, 
   constexpr int64_t kWeights = 4096;
   parallel_for(pool, (parts.room + kWeights - 1) / kWeights, [&](int64_t u) {
     const int64_t begin = u * kWeights, end = std::min(parts.room, begin + kWeights);
-    const int64_t last = std::clamp(nnz, begin, end);
+    const int64_t last = parts.number ? std::clamp(nnz, begin, end) : begin;
     std::copy(from + begin, from + last, to + begin);
     std::fill(to + last, to + end, T(0));
     for (int64_t p = 1; p < parts.number; p++)

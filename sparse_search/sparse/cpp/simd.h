@@ -186,8 +186,8 @@ static INLINE void sums(const F32* t, float* out, int m, bool add) {
   _mm512_mask_storeu_ps(out, some, made);
 }
 
-// y = xᵀ for a square of 16 × 16, whose rows are `from` and `to` apart; of it only some
-// rows and columns of x where they are fewer.
+// y = xᵀ for a square of 16 × 16, whose rows are `from` and `to` apart. Where x has fewer
+// rows or columns, nothing beyond them is read or written.
 constexpr int kSquare = 16;
 static INLINE void square(const float* x, int64_t from, float* y, int64_t to, int rows = 16,
                           int columns = 16) {
@@ -355,6 +355,7 @@ static INLINE void square(const float* x, int64_t from, float* y, int64_t to) {
 #endif
 #endif
 
+// Of other types, and where a set has no such square with fewer rows or columns.
 template <class A>
 static INLINE void square(const A* x, int64_t from, A* y, int64_t to, int rows = kSquare,
                           int columns = kSquare) {
