@@ -214,12 +214,11 @@ def read_trials(
     dense_nnz = _dense_budgets(nnz, dense)
     seeds = sorted({row["seed"] for row in usable})
     excluded: list[Counter[str]] = [Counter() for _ in nnz]
+    tried: dict[Shape, set[float]] = defaultdict(set)
     for row in rows:
         index = nearest(nnz, row["nnz"])
         if index is not None and not _usable(row, metric):
             excluded[index][row["structure"]] += 1
-    tried: dict[Shape, set[float]] = defaultdict(set)
-    for row in rows:
         own = dense_nnz if row["structure"] == SMALL_DENSE else nnz
         if len(own) and math.isfinite(rate := number(row, "learning_rate")):
             weights = float(own[_index_of(own, row["nnz"])])

@@ -17,7 +17,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from sparse_search.sparse import formats, native, windows
 from sparse_search.sparse.products import Layer
@@ -114,7 +113,7 @@ def _is_thin(x: Array, kernel: Array, pads: Any) -> bool:
 
 def _stored(window: windows.Window, x: Array, kernel: Array) -> Array:
     """The convolution, by the kernel of compressed layers."""
-    topology = formats.from_mask(np.ones(kernel.shape, bool))
+    topology = formats.full(kernel.shape)
     bias = jnp.zeros(kernel.shape[-1], kernel.dtype)
     return windows.convolution(Layer(topology, kernel.reshape(-1), bias), x, window)
 

@@ -229,13 +229,12 @@ def from_positions(
     return topology, order
 
 
-def full(shape: tuple[int, int]) -> Tiled:
+def full(kernel: tuple[int, ...]) -> Tiled:
     """A layer that has all weights, of at most 256 neurons: in the order of its array.
 
     It is one row of tiles, so a weight's place is that in the array.
     """
-    inputs, neurons = np.indices(shape).reshape(2, -1)
-    return from_positions(inputs, neurons, shape)[0]
+    return from_mask(np.ones(kernel, bool))
 
 
 def from_mask(mask: np.ndarray, capacity: int | None = None) -> Tiled:

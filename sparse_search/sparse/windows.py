@@ -130,8 +130,8 @@ def convolution(
     """
     if not native.usable():
         return _dense(layer, x, window)
-    batch, *places, channels = x.shape
-    grid = _grid(window, batch, (places[0], places[1]))
+    batch, height, width, channels = x.shape
+    grid = _grid(window, batch, (height, width))
     rows, columns = window.strides
     front = grid.front
     if rows * columns > 1:
@@ -143,7 +143,7 @@ def convolution(
     given = _Rows(front, grid.size, grid.inputs)
     made = _Rows(grid.margin, grid.size, grid.outputs)
     y = _shifted(grid, layer, _unrolled(given, x))
-    return _rolled(made, (batch, *window.outputs((places[0], places[1]))), y)
+    return _rolled(made, (batch, *window.outputs((height, width))), y)
 
 
 class _Rows(NamedTuple):

@@ -184,25 +184,20 @@ ffi::Error Roll(ffi::ThreadPool pool, Any x, Out y, int64_t start, int64_t rows,
   return ffi::Error::Success();
 }
 
+auto laid() {
+  return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .Arg<Any>()  // x
+      .Ret<Any>()  // y
+      .Attr<int64_t>("start")
+      .Attr<int64_t>("rows")
+      .Attr<int64_t>("columns");
+}
+
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(SparseSearchUnroll, Unroll,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<Any>()  // x
-                                  .Ret<Any>()  // y
-                                  .Attr<int64_t>("start")
-                                  .Attr<int64_t>("rows")
-                                  .Attr<int64_t>("columns"));
-
-XLA_FFI_DEFINE_HANDLER_SYMBOL(SparseSearchRoll, Roll,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<Any>()  // x
-                                  .Ret<Any>()  // y
-                                  .Attr<int64_t>("start")
-                                  .Attr<int64_t>("rows")
-                                  .Attr<int64_t>("columns"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(SparseSearchUnroll, Unroll, laid());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(SparseSearchRoll, Roll, laid());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(SparseSearchWindowForward, Forward,
                               ffi::Ffi::Bind()
