@@ -1,8 +1,4 @@
-"""Plain convolutional networks: LeNet-5, VGG, MobileNet-v1.
-
-ReLU follows max pooling, not the other way round: the largest of some numbers is the
-same before and after it, and so are gradients, but there are four times fewer.
-"""
+"""Plain convolutional networks: LeNet-5, VGG, MobileNet-v1."""
 
 import flax.linen as nn
 
@@ -10,12 +6,12 @@ from sparse_search.models.images import (
     SMALL,
     conv,
     global_mean,
-    halved,
     norm,
     with_channels,
 )
 from sparse_search.sparse.initializers import HeNormal
 from sparse_search.sparse.layers import Conv, Dense
+from sparse_search.sparse.pooling import halved
 from sparse_search.types import Array, Float
 
 _LENET5_SIDE = 16  # the smallest image that two windows and two halvings leave a pixel
@@ -45,8 +41,13 @@ class LeNet5(nn.Module):
                 f"pixels, not {x.shape[1]}×{x.shape[2]}."
             )
         for channels in (self.width, round(2.5 * self.width)):
-            x = Conv(channels, (5, 5), padding="VALID", kernel_init=HeNormal())(x)
-            x = nn.relu(halved(x))
+            x = Conv(
+                channels,
+                (5, 5),
+                padding="VALID",
+                kernel_init=HeNormal(),
+                halved=True,
+            )(x)
         x = x.reshape(x.shape[0], -1)
         x = Dense(25 * self.width, relu=True, kernel_init=HeNormal())(x, wait=True)
         return Dense(self.classes, kernel_init=HeNormal())(x)
@@ -98,7 +99,7 @@ class VGG(nn.Module):
                 x = norm(train)(conv(self.width * 2 ** min(stage, 3), 3)(x))
                 if number == convolutions and min(x.shape[1:3]) > 1:
                     x = halved(x)
-                x = nn.relu(x)
+                x = nn.relu(x)  # as good before and behind, and of fewer behind
         x = x.reshape(x.shape[0], -1)
         for _ in range(0 if small else 2):
             x = Dense(64 * self.width, relu=True, kernel_init=HeNormal())(x)

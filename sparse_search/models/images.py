@@ -1,14 +1,11 @@
 """What models of images share."""
 
-import functools
-
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from sparse_search.sparse.initializers import HeNormal
 from sparse_search.sparse.layers import Conv
-from sparse_search.types import Array, Float
+from sparse_search.types import Array
 
 SMALL = 64
 """Pixels of a side up to which images are taken as CIFAR's are, not as ImageNet's."""
@@ -47,39 +44,6 @@ def conv(features: int, window: int, stride: int = 1, **options: object) -> Conv
 def norm(train: bool) -> nn.BatchNorm:
     """Batch normalisation: by the batch in training, else by running means."""
     return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5)
-
-
-@jax.custom_vjp
-def halved(x: Float[Array, "batch h w channels"]) -> Array:
-    """The largest of every 2×2 places: [batch, h // 2, w // 2, channels].
-
-    As flax's `max_pool(x, (2, 2), (2, 2))`, also in that the first of several that are
-    largest has the gradient; on a CPU that gradient takes many times as long.
-    """
-    return functools.reduce(jnp.maximum, _corners(x))
-
-
-def _corners(x: Array) -> list[Array]:
-    """The first, second, third and fourth of every 2×2 places."""
-    height, width = (n // 2 * 2 for n in x.shape[1:3])
-    return [x[:, i:height:2, j:width:2] for i in (0, 1) for j in (0, 1)]
-
-
-def _of_corners(x: Array, g: Array) -> tuple[Array]:
-    most = halved(x)
-    free, parts = jnp.ones(most.shape, bool), []
-    for corner in _corners(x):
-        here = free & (corner == most)
-        free &= ~here
-        parts.append(jnp.where(here, g, 0))
-    batch, height, width, channels = g.shape
-    dx = jnp.stack(parts).reshape(2, 2, *g.shape).transpose(2, 3, 0, 4, 1, 5)
-    dx = dx.reshape(batch, 2 * height, 2 * width, channels)
-    rest = [(0, n - m) for n, m in zip(x.shape, dx.shape, strict=True)]
-    return (jnp.pad(dx, rest),)
-
-
-halved.defvjp(lambda x: (halved(x), x), _of_corners)
 
 
 def global_mean(x: Array) -> Array:

@@ -15,7 +15,9 @@ import jax.numpy as jnp
 
 from sparse_search import trees
 from sparse_search.sparse import dense_conv, formats, initializers, native
+from sparse_search.sparse.conv_gradients import sides
 from sparse_search.sparse.formats import Tiled
+from sparse_search.sparse.pooling import halved
 from sparse_search.sparse.products import Layer, Taps, chain, features_first, zero_taps
 from sparse_search.sparse.windows import Window, convolution
 from sparse_search.types import Array, Float
@@ -94,8 +96,15 @@ class Dense(nn.Dense):
 
 
 class Conv(nn.Conv):
-    """A convolution."""
+    """A convolution.
 
+    Attributes:
+        halved: whether max pooling of 2×2 places and max(·, 0) follow. Max pooling is
+            first, since the largest of some numbers is the same before and after ReLU,
+            and so are gradients, but there are four times fewer.
+    """
+
+    halved: bool = False
     conv_general_dilated: Any = dense_conv.convolve
 
     @nn.compact
@@ -109,7 +118,8 @@ class Conv(nn.Conv):
             ValueError: there is a topology, and `window_of` has no window.
         """
         if not self.has_variable(TOPOLOGY, "kernel"):
-            return super().__call__(inputs)
+            y = super().__call__(inputs)
+            return nn.relu(halved(y)) if self.halved else y
         window = window_of(self, inputs.shape[-3:-1])
         if window is None:
             raise ValueError("this kind of convolution has no compressed form")
@@ -121,8 +131,9 @@ class Conv(nn.Conv):
             x = x[:, ::rows, ::columns]
             y = _rows_first(chain([layer], _features(x), relu=False))
             y = y.reshape(*x.shape[:-1], -1)
+            y = nn.relu(halved(y)) if self.halved else y
         else:
-            y = convolution(layer, x, window)
+            y = convolution(layer, x, window, halved=self.halved)
         return y.reshape(*inputs.shape[:-3], *y.shape[1:])
 
 
@@ -154,11 +165,11 @@ def window_of(layer: nn.Conv, places: tuple[int, ...]) -> Window | None:
     if isinstance(padding, str):
         if padding not in ("SAME", "VALID"):
             return None
-        padding = dense_conv.sides(padding, places, _pair(size), strides, dilation)
-    sides = [_pair(n) for n in _pair(padding)]
-    if min(map(min, sides)) < 0:
+        padding = sides(padding, places, _pair(size), strides, dilation)
+    pads = [_pair(n) for n in _pair(padding)]
+    if min(map(min, pads)) < 0:
         return None
-    return Window(_pair(size), strides, (sides[0], sides[1]), dilation)
+    return Window(_pair(size), strides, (pads[0], pads[1]), dilation)
 
 
 def _is_product(window: Window) -> bool:
@@ -241,7 +252,9 @@ def with_taps(
                 window = window_of(layer, x.shape[-3:-1])
                 if window is None:
                     return out
-                rows = out.size // out.shape[-1] if _is_product(window) else math.inf
+                places = window.outputs(x.shape[-3:-1])
+                rows = math.prod((*x.shape[:-3], *places))
+                rows = rows if _is_product(window) else math.inf
             given[layer.path] = (rows, x.dtype)
         return out
 

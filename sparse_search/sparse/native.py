@@ -22,8 +22,6 @@ _HANDLERS = (
     "SparseSearchForward",
     "SparseSearchGate",
     "SparseSearchBackward",
-    "SparseSearchUnroll",
-    "SparseSearchRoll",
     "SparseSearchWindowForward",
     "SparseSearchWindowBackward",
     "SparseSearchRewire",

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sparse_search.sparse import dense_conv, native
+from sparse_search.sparse import conv_gradients, native
 from sparse_search.sparse.layers import Conv
 
 CASES = [
@@ -93,8 +93,8 @@ def test_in_bfloat16_sums_are_in_float32():
     x = jax.random.normal(jax.random.key(0), (64, 8, 8, 3), jnp.bfloat16)
     dy = jax.random.normal(jax.random.key(1), (64, 8, 8, 4), jnp.bfloat16)
     given = (3, 3), (1, 1), (1, 1), ((1, 1), (1, 1))
-    found = dense_conv.of_kernel(x, dy, *given)
-    right = dense_conv.of_kernel(*(a.astype(jnp.float32) for a in (x, dy)), *given)
+    found = conv_gradients.of_kernel(x, dy, *given)
+    right = conv_gradients.of_kernel(*(a.astype(jnp.float32) for a in (x, dy)), *given)
     assert found.dtype == jnp.float32
     np.testing.assert_allclose(found, right, 1e-5, 1e-4)
 
@@ -103,7 +103,7 @@ def test_in_bfloat16_sums_are_in_float32():
     "images, outputs, few", [(128, 1024, 4), (7, 2000, 1), (12, 500, 6), (3, 9999, 1)]
 )
 def test_images_are_taken_in_equal_parts(images, outputs, few):
-    assert dense_conv._few(images, outputs) == few
+    assert conv_gradients._few(images, outputs) == few
 
 
 @pytest.mark.parametrize("neurons", [3, 40])

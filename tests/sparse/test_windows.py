@@ -31,6 +31,19 @@ CASES = {
     "1×1, padded": (6, 60, 0.5, (1, 5, 5), {"kernel_size": (1, 1), "padding": 1}),
     "several tiles": (40, 300, 0.1, (9, 6, 6), {"kernel_size": (3, 3)}),
     "more axes": (3, 4, 0.3, (2, 2, 5, 6), {"kernel_size": (3, 3)}),
+    # More images than are taken at a time, the last ones fewer; gradients in parts.
+    "groups": (2, 5, 0.5, (37, 5, 4), {"kernel_size": (3, 3)}),
+    "groups, strides": (2, 5, 0.5, (37, 6, 7), {"kernel_size": (3, 3), "strides": 2}),
+    "halved": (3, 20, 0.2, (3, 11, 9), {"kernel_size": (5, 5), "halved": True}),
+    "halved, no padding": (
+        *(4, 18, 0.3, (37, 9, 8)),
+        {"kernel_size": (3, 2), "padding": 0, "halved": True},
+    ),
+    "halved, 1×1": (9, 5, 0.4, (2, 5, 4), {"kernel_size": (1, 1), "halved": True}),
+    "halved to nothing": (
+        *(2, 3, 0.5, (4, 3, 5)),
+        {"kernel_size": (3, 3), "padding": 0, "halved": True},
+    ),
 }
 
 
@@ -57,7 +70,8 @@ def made(case, kind):
     "case, kind, kernel",
     [(case, "float64", True) for case in CASES]
     + [("strides", "float64", False), ("1×1, strides", "bfloat16", False)]
-    + [("3×3", "float32", True), ("several tiles", "bfloat16", True)],
+    + [("3×3", "float32", True), ("several tiles", "bfloat16", True)]
+    + [("halved", "float32", True), ("halved", "float64", False)],
 )
 def test_outputs_and_gradients(case, kind, kernel, monkeypatch):
     if kernel and not native.usable():
@@ -89,7 +103,7 @@ def test_outputs_and_gradients(case, kind, kernel, monkeypatch):
 
     def close(one, other):
         one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
-        scale = np.abs(other).max()
+        scale = np.abs(other).max(initial=0) or 1
         np.testing.assert_allclose(one / scale, other / scale, 0, TOLERANCE[kind])
 
     close(y, expected)
@@ -101,6 +115,46 @@ def test_outputs_and_gradients(case, kind, kernel, monkeypatch):
         close(of_stored["bias"], of_dense["bias"])
     tapped = [np.asarray(one, np.float64) for one in tapped["kernel"]]
     close(tapped[0] if len(tapped) == 1 else tapped[0] @ tapped[1].T, everywhere)
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+def test_of_several_that_are_largest_the_first_is_taken(kind):
+    """Whole numbers, so that sums are exact in any order: many outputs are equal."""
+    rng = np.random.default_rng(0)
+    layer = Conv(20, (3, 3), halved=True)
+    x = jnp.asarray(rng.integers(-1, 2, (5, 7, 8, 3)), kind)
+    params = layer.init(jax.random.key(0), x)["params"]
+    mask = rng.random(params["kernel"].shape) < 0.2
+    topology = formats.from_mask(mask)
+    dense = np.where(mask, rng.integers(-1, 2, mask.shape), 0).astype("float32")
+    values = dense.reshape(topology.shape)[formats.host_positions(topology)]
+    bias = jnp.asarray(rng.integers(-1, 2, 20), "float32")
+
+    def made(kernel, given, kind):
+        def apply(bias, x):
+            return layer.apply({"params": {"kernel": kernel, "bias": bias}, **given}, x)
+
+        y, pull = jax.vjp(apply, bias, x.astype(kind))
+        dy = np.random.default_rng(1).integers(-2, 3, y.shape)
+        return y, *pull(jnp.asarray(dy, kind))
+
+    found = made(jnp.asarray(values), {TOPOLOGY: {"kernel": topology}}, kind)
+    for ours, theirs in zip(
+        found, made(jnp.asarray(dense), {}, "float32"), strict=True
+    ):
+        np.testing.assert_array_equal(np.asarray(ours, "float32"), theirs)
+
+
+def test_what_is_not_a_number_stays():
+    layer = Conv(3, (3, 3), halved=True)
+    x = jnp.zeros((2, 6, 6, 1)).at[0, 3, 3].set(jnp.nan)
+    params = layer.init(jax.random.key(0), x)["params"]
+    topology = formats.from_mask(np.ones((3, 3, 1, 3), bool))
+    values = {**params, "kernel": params["kernel"].reshape(-1)}
+    given = {"params": values, TOPOLOGY: {"kernel": topology}}
+    np.testing.assert_array_equal(
+        np.isnan(layer.apply(given, x)), np.isnan(layer.apply({"params": params}, x))
+    )
 
 
 def test_long_batches_are_summed_up_in_parts():

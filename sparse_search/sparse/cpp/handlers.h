@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
+#include <new>
 #include <optional>
 
 #include "kernels.h"
@@ -32,6 +34,17 @@ inline Layer layer_of(int64_t in, int64_t out, int64_t tile_in, int64_t tile_out
 // Pointers of all tiles, a tile's rows and one more.
 inline size_t pointers(const Layer& l, int64_t rows) {
   return static_cast<size_t>(l.tiles_in) * l.tiles_out * (rows + 1);
+}
+
+// Memory for as long as a unit of work, by lines of the cache.
+struct Free {
+  void operator()(void* p) const { ::operator delete(p, kLine); }
+  static constexpr std::align_val_t kLine{64};
+};
+using Memory = std::unique_ptr<void, Free>;
+
+inline Memory memory(size_t bytes) {
+  return Memory(bytes ? ::operator new(bytes, Free::kLine) : nullptr);
 }
 
 // Gradients of `room` weights, each part from some columns of a long batch.

@@ -700,6 +700,65 @@ static void transpose(Kind kind, const void* x, int64_t from, int64_t rows, int6
 #undef CALL
 }
 
+// Calls f(the first of some channels of 2×2 places, those of their largest, whether they are
+// fewer than lanes, how many) for all of two rows of an image.
+template <class V, class F>
+static INLINE void squares_of(int64_t width, int64_t channels, F f) {
+  for (int64_t p = 0; p < width / 2; p++)
+    for (int64_t c = 0; c < channels; c += V::lanes) {
+      const int64_t left = channels - c;
+      f(2 * p * channels + c, p * channels + c, left < V::lanes, static_cast<int>(left));
+    }
+}
+
+template <class V, class A>
+static void pool_typed(const A* rows, int64_t width, int64_t channels, A* y, A* which) {
+  const int64_t places[] = {0, channels, width * channels, (width + 1) * channels};
+  squares_of<V>(width, channels, [&](int64_t from, int64_t to, bool last, int n) ALWAYS {
+    V most = load<V, A, true>(rows + from, last, n), first = V::zero();
+    for (int i = 1; i < 4; i++) {
+      const V v = load<V, A, true>(rows + from + places[i], last, n);
+      first = V::where_larger(v, most, V::all(i), first);
+      most = V::where_larger(v, most, v, most);
+    }
+    first = V::where_larger(most, V::zero(), first, V::all(4));
+    store<V, A, true>(y + to, V::relu(most), last, n);
+    store<V, A, true>(which + to, first, last, n);
+  });
+}
+
+static void pool(Kind kind, const void* rows, int64_t width, int64_t channels, void* y,
+                 void* which) {
+#define CALL(V, A, T)                                                                     \
+  pool_typed<V>(static_cast<const A*>(rows), width, channels, static_cast<A*>(y),         \
+                static_cast<A*>(which));
+  BY_KIND(CALL)
+#undef CALL
+}
+
+template <class V, class A>
+static void spread_typed(const A* g, const A* which, int64_t width, int64_t channels, A* rows) {
+  const int64_t places[] = {0, channels, width * channels, (width + 1) * channels};
+  squares_of<V>(width, channels, [&](int64_t to, int64_t from, bool last, int n) ALWAYS {
+    const V v = load<V, A, true>(g + from, last, n);
+    const V found = load<V, A, true>(which + from, last, n);
+    for (int i = 0; i < 4; i++) {
+      const V here = V::where_larger(V::all(i), found, V::zero(), v);
+      store<V, A, true>(rows + to + places[i],
+                        V::where_larger(found, V::all(i), V::zero(), here), last, n);
+    }
+  });
+}
+
+static void spread(Kind kind, const void* g, const void* which, int64_t width, int64_t channels,
+                   void* rows) {
+#define CALL(V, A, T)                                                                     \
+  spread_typed<V>(static_cast<const A*>(g), static_cast<const A*>(which), width, channels, \
+                  static_cast<A*>(rows));
+  BY_KIND(CALL)
+#undef CALL
+}
+
 static double dot(Kind kind, const void* x, const void* g, int64_t batch) {
 #define CALL(V, A, T) \
   return dot_typed<V, A>(static_cast<const A*>(x), static_cast<const A*>(g), batch);
@@ -714,8 +773,8 @@ static double dot(Kind kind, const void* x, const void* g, int64_t batch) {
 
 const sparse_search::Kernels& sparse_search::JOIN(ISA, _kernels)() {
   static constexpr Kernels kernels{
-      ISA::columns,        ISA::transpose,       ISA::forward,  ISA::gate, ISA::backward,
-      ISA::window_forward, ISA::window_backward, ISA::pack,     ISA::gradient,
-      ISA::dot,            ISA::reaching};
+      ISA::columns,        ISA::transpose,       ISA::forward, ISA::gate,   ISA::backward,
+      ISA::window_forward, ISA::window_backward, ISA::pool,    ISA::spread, ISA::pack,
+      ISA::gradient,       ISA::dot,             ISA::reaching};
   return kernels;
 }

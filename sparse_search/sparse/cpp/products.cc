@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
-#include <new>
 
 #include "handlers.h"
 #include "parallel.h"
@@ -85,16 +83,6 @@ Rows rows_of(int64_t unit, int64_t parts, int32_t size, int32_t tile) {
   const int64_t rows = std::min<int64_t>(tile, size - static_cast<int64_t>(number) * tile);
   return {number, static_cast<int32_t>(rows * part / parts),
           static_cast<int32_t>(rows * (part + 1) / parts)};
-}
-
-struct Free {
-  void operator()(void* p) const { ::operator delete(p, kLine); }
-  static constexpr std::align_val_t kLine{64};
-};
-using Memory = std::unique_ptr<void, Free>;
-
-Memory memory(size_t bytes) {
-  return Memory(bytes ? ::operator new(bytes, Free::kLine) : nullptr);
 }
 
 // The memory of units of work that take some rows of a tile and sum over tiles.

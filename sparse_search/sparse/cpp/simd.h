@@ -134,6 +134,11 @@ struct F32 {
   static INLINE F32 where_positive(F32 a, F32 b) {
     return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a.v, _mm512_setzero_ps(), _CMP_GT_OQ), b.v)};
   }
+  // x where a > b or a is not a number, else y.
+  static INLINE F32 where_larger(F32 a, F32 b, F32 x, F32 y) {
+    const __mmask16 larger = _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ);
+    return {_mm512_mask_mov_ps(y.v, larger | _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q), x.v)};
+  }
   INLINE float sum() const { return _mm512_reduce_add_ps(v); }
   INLINE void hold() { asm("" : "+v"(v)); }
 };
@@ -157,6 +162,10 @@ struct F64 {
   static INLINE F64 relu(F64 a) { return {_mm512_max_pd(_mm512_setzero_pd(), a.v)}; }
   static INLINE F64 where_positive(F64 a, F64 b) {
     return {_mm512_maskz_mov_pd(_mm512_cmp_pd_mask(a.v, _mm512_setzero_pd(), _CMP_GT_OQ), b.v)};
+  }
+  static INLINE F64 where_larger(F64 a, F64 b, F64 x, F64 y) {
+    const __mmask8 larger = _mm512_cmp_pd_mask(a.v, b.v, _CMP_GT_OQ);
+    return {_mm512_mask_mov_pd(y.v, larger | _mm512_cmp_pd_mask(a.v, a.v, _CMP_UNORD_Q), x.v)};
   }
   INLINE double sum() const { return _mm512_reduce_add_pd(v); }
   INLINE void hold() { asm("" : "+v"(v)); }
@@ -292,6 +301,9 @@ struct Vector {
   static INLINE Vector relu(Vector a) { return {(a.v < V{}) ? V{} : a.v}; }
   static INLINE Vector where_positive(Vector a, Vector b) {
     return {(a.v > V{}) ? b.v : V{}};
+  }
+  static INLINE Vector where_larger(Vector a, Vector b, Vector x, Vector y) {
+    return {(a.v > b.v) | (a.v != a.v) ? x.v : y.v};
   }
   INLINE T sum() const {
     T out = v[0];

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparse_search.models.images import halved
+from sparse_search.sparse.pooling import halved
 
 
 def of_flax(x):
