@@ -99,7 +99,7 @@ class VGG(nn.Module):
                 x = norm(train)(conv(self.width * 2 ** min(stage, 3), 3)(x))
                 if number == convolutions and min(x.shape[1:3]) > 1:
                     x = halved(x)
-                x = nn.relu(x)  # as good before and behind, and of fewer behind
+                x = nn.relu(x)
         x = x.reshape(x.shape[0], -1)
         for _ in range(0 if small else 2):
             x = Dense(64 * self.width, relu=True, kernel_init=HeNormal())(x)

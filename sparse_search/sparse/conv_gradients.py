@@ -95,6 +95,8 @@ def of_kernel(
     spread = [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)]
     x = jax.lax.pad(x, jnp.zeros((), x.dtype), spread)
     kind = jnp.promote_types(x.dtype, jnp.float32)
+    if not dy.size:
+        return jnp.zeros((*size, channels, neurons), kind)
 
     def place(x: Array, at: tuple[int, int]) -> Array:
         """What a place of the window sees, [outputs, channels]."""

@@ -10,8 +10,8 @@ from sparse_search.types import Array, Float
 
 
 @jax.custom_vjp
-def halved(x: Float[Array, "batch h w channels"]) -> Array:
-    """The largest of every 2×2 places: [batch, h // 2, w // 2, channels].
+def halved(x: Float[Array, "... h w channels"]) -> Array:
+    """The largest of every 2×2 places: [..., h // 2, w // 2, channels].
 
     As flax's `max_pool(x, (2, 2), (2, 2))`, also in that the first of several that are
     largest has the gradient; on a CPU that gradient takes many times as long.
@@ -21,8 +21,8 @@ def halved(x: Float[Array, "batch h w channels"]) -> Array:
 
 def _corners(x: Array) -> list[Array]:
     """The first, second, third and fourth of every 2×2 places."""
-    height, width = (n // 2 * 2 for n in x.shape[1:3])
-    return [x[:, i:height:2, j:width:2] for i in (0, 1) for j in (0, 1)]
+    height, width = (n // 2 * 2 for n in x.shape[-3:-1])
+    return [x[..., i:height:2, j:width:2, :] for i in (0, 1) for j in (0, 1)]
 
 
 def _of_corners(x: Array, g: Array) -> tuple[Array]:
@@ -32,7 +32,7 @@ def _of_corners(x: Array, g: Array) -> tuple[Array]:
         here = free & (corner == most)
         free &= ~here
         parts.append(jnp.where(here, g, 0))
-    return (spread(parts, x.shape[1:3]),)
+    return (spread(parts, x.shape[-3:-1]),)
 
 
 halved.defvjp(lambda x: (halved(x), x), _of_corners)
@@ -43,11 +43,12 @@ def spread(parts: Sequence[Array], places: tuple[int, ...]) -> Array:
 
     Args:
         parts: the first, second, third and fourth of every 2×2 places, each
-            [batch, h // 2, w // 2, channels].
+            [..., h // 2, w // 2, channels].
         places: h and w.
     """
-    batch, *half, channels = parts[0].shape
-    x = jnp.stack(parts).reshape(2, 2, *parts[0].shape).transpose(2, 3, 0, 4, 1, 5)
-    x = x.reshape(batch, 2 * half[0], 2 * half[1], channels)
-    rest = [(0, n - m) for n, m in zip(places, x.shape[1:3], strict=True)]
-    return jnp.pad(x, [(0, 0), *rest, (0, 0)])
+    *batch, height, width, channels = parts[0].shape
+    x = jnp.stack(parts).reshape(2, 2, *parts[0].shape)
+    x = jnp.moveaxis(x, (0, 1), (-4, -2))
+    x = x.reshape(*batch, 2 * height, 2 * width, channels)
+    rest = [(0, n - m) for n, m in zip(places, x.shape[-3:-1], strict=True)]
+    return jnp.pad(x, [*[(0, 0)] * len(batch), *rest, (0, 0)])

@@ -96,7 +96,12 @@ def chain(
     """
     inputs = x.shape[0]
     for layer in layers:
-        _check(layer, inputs, x)
+        check(layer, x.dtype)
+        if x.ndim != 2 or inputs != layer.topology.shape[0]:
+            raise ValueError(
+                f"a layer of {layer.topology.shape[0]} inputs is given {inputs}, of "
+                f"{x.shape}"
+            )
         inputs = layer.topology.shape[1]
     return _chain(relu, tuple(layers), x)
 
@@ -133,7 +138,12 @@ def parts(numbers: int, capacity: int) -> int:
     return max(min(_PARTS, numbers // max(capacity, 1)), 1)
 
 
-def _check(layer: Layer, inputs: int, x: Array) -> None:
+def check(layer: Layer, activations: Any) -> None:
+    """Whether a layer's arrays fit each other, and the type of its activations.
+
+    Raises:
+        ValueError: they do not.
+    """
     topology, values, bias = layer.topology, layer.values, layer.bias
     neurons = topology.shape[1]
     if values.shape != (topology.capacity,) or bias.shape != (neurons,):
@@ -141,16 +151,13 @@ def _check(layer: Layer, inputs: int, x: Array) -> None:
             f"a layer with room for {topology.capacity} weights and {neurons} neurons "
             f"takes as many values and biases, not {values.shape} and {bias.shape}"
         )
-    if x.ndim != 2 or inputs != topology.shape[0]:
-        raise ValueError(
-            f"a layer of {topology.shape[0]} inputs is given {inputs}, of {x.shape}"
-        )
     kinds = {"float32": ("float32", "bfloat16"), "float64": ("float64",)}
-    if values.dtype != bias.dtype or x.dtype not in kinds.get(values.dtype.name, ()):
+    fitting = kinds.get(values.dtype.name, ())
+    if values.dtype != bias.dtype or activations not in fitting:
         raise ValueError(
             f"weights, biases and activations are {values.dtype}, {bias.dtype} and "
-            f"{x.dtype}; they must all be float32 or all float64, and the activations "
-            "of float32 weights may be bfloat16"
+            f"{activations}; they must all be float32 or all float64, and the "
+            "activations of float32 weights may be bfloat16"
         )
 
 

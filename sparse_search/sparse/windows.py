@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sparse_search.sparse import conv_gradients, formats, native, pooling
-from sparse_search.sparse.products import Layer, parts
+from sparse_search.sparse.products import Layer, check, parts
 from sparse_search.types import Array, Float
 
 _AXES = ("NHWC", "HWIO", "NHWC")
@@ -43,7 +43,7 @@ class Window(NamedTuple):
     padding: tuple[tuple[int, int], tuple[int, int]]
     dilation: tuple[int, int]
 
-    def outputs(self, places: tuple[int, int]) -> tuple[int, int]:
+    def outputs(self, places: tuple[int, ...]) -> tuple[int, int]:
         """The size of what comes of an image of some size."""
         rows, columns = (
             max((size + sum(pad) - (k - 1) * d - 1) // s + 1, 0)
@@ -70,7 +70,7 @@ class _Grid(NamedTuple):
     shift: tuple[int, ...]
 
 
-def _grid(window: Window, places: tuple[int, int]) -> _Grid:
+def _grid(window: Window, places: tuple[int, ...]) -> _Grid:
     pads, size, before = [], [], []
     for axis, out in enumerate(window.outputs(places)):
         (first, last), stride = window.padding[axis], window.strides[axis]
@@ -112,7 +112,11 @@ def convolution(
             weights' type.
         window: its size is that of the kernel.
         halved: whether max pooling of 2×2 places and max(·, 0) follow.
+
+    Raises:
+        ValueError: shapes or types do not fit.
     """
+    check(layer, x.dtype)
     if native.usable():
         return _convolved(window, halved, layer, x)
     y = _dense(layer, x, window)
@@ -143,7 +147,7 @@ def _convolved(window: Window, halved: bool, layer: Layer, x: Array) -> Array:
 def _forward(
     window: Window, halved: bool, layer: Layer, x: Array
 ) -> tuple[Array, Array]:
-    """The outputs and, of those that are halved, which of four places is which."""
+    """The outputs; where they are halved which place, of 1 to 4, each is of, else 0."""
     topology = layer.topology
     size = window.outputs(x.shape[1:3])
     if halved:
@@ -172,7 +176,8 @@ def _remember(window: Window, halved: bool, layer: Any, x: Any) -> Any:
     plain, inputs = values
     flags = [() if x.perturbed else None, None if layer.taps is None else ()]
     y, which = _forward(window, halved, plain, inputs)
-    return y, (plain._replace(taps=None), inputs, which, flags)
+    saved = plain._replace(taps=None), inputs, which if halved else None, flags
+    return y, saved
 
 
 def _transpose(window: Window, halved: bool, saved: Any, g: Array) -> Any:
@@ -192,15 +197,16 @@ def _transpose(window: Window, halved: bool, saved: Any, g: Array) -> Any:
         layer.values,
         x,
         g,
-        which,
+        jnp.zeros(1, x.dtype) if which is None else which,
         need_dx=need_dx is not None,
         **_told(window, halved, layer, x),
     )
     taps = None
     if tapped is not None:
-        size = window.outputs(x.shape[1:3])
-        at_places = [jnp.where(which == place, g, 0) for place in range(4)]
-        dy = pooling.spread(at_places, size) if halved else g
+        dy = g
+        if halved:
+            of_places = [jnp.where(which == place, g, 0) for place in range(1, 5)]
+            dy = pooling.spread(of_places, window.outputs(x.shape[1:3]))
         geometry = window.size, window.strides, window.dilation, window.padding
         everywhere = conv_gradients.of_kernel(x, dy, *geometry)
         taps = (everywhere.reshape(topology.shape).astype(kind),)

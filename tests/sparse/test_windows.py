@@ -40,6 +40,12 @@ CASES = {
         {"kernel_size": (3, 2), "padding": 0, "halved": True},
     ),
     "halved, 1×1": (9, 5, 0.4, (2, 5, 4), {"kernel_size": (1, 1), "halved": True}),
+    "halved, one image": (3, 8, 0.4, (8, 6), {"kernel_size": (3, 3), "halved": True}),
+    "halved, more axes": (
+        *(3, 8, 0.4, (2, 2, 8, 6)),
+        {"kernel_size": (3, 3), "halved": True},
+    ),
+    "no outputs": (2, 3, 0.5, (2, 2, 2), {"kernel_size": (3, 3), "padding": 0}),
     "halved to nothing": (
         *(2, 3, 0.5, (4, 3, 5)),
         {"kernel_size": (3, 3), "padding": 0, "halved": True},
@@ -146,15 +152,46 @@ def test_of_several_that_are_largest_the_first_is_taken(kind):
 
 
 def test_what_is_not_a_number_stays():
+    """And has no gradient."""
     layer = Conv(3, (3, 3), halved=True)
     x = jnp.zeros((2, 6, 6, 1)).at[0, 3, 3].set(jnp.nan)
     params = layer.init(jax.random.key(0), x)["params"]
+    params["bias"] = jnp.ones(3)
     topology = formats.from_mask(np.ones((3, 3, 1, 3), bool))
     values = {**params, "kernel": params["kernel"].reshape(-1)}
-    given = {"params": values, TOPOLOGY: {"kernel": topology}}
-    np.testing.assert_array_equal(
-        np.isnan(layer.apply(given, x)), np.isnan(layer.apply({"params": params}, x))
-    )
+
+    def both(params, **given):
+        y = layer.apply({"params": params, **given}, x)
+        pull = jax.vjp(lambda p: layer.apply({"params": p, **given}, x), params)[1]
+        return np.isnan(y), pull(jnp.ones_like(y))[0]["bias"]
+
+    found = both(values, **{TOPOLOGY: {"kernel": topology}})
+    for ours, theirs in zip(found, both(params), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("x, weights", [("float64", "float32"), ("float32", "float64")])
+def test_types_that_do_not_fit(x, weights):
+    with jax.enable_x64(True):
+        _, _, stored, topology, images = made("3×3", weights)
+        layer = Conv(7, (3, 3), param_dtype=weights, dtype=x)
+        given = {"params": stored, TOPOLOGY: {"kernel": topology}}
+        with pytest.raises(ValueError, match="all be float32 or all float64"):
+            layer.apply(given, images)
+
+
+def test_what_is_not_halved_needs_no_outputs_for_its_gradient():
+    if not native.usable():
+        pytest.skip("the kernel was not built here")
+    layer, _, stored, topology, x = made("3×3", "float32")
+
+    def loss(params):
+        given = {"params": params, TOPOLOGY: {"kernel": topology}}
+        return layer.apply(given, x).sum()
+
+    compiled = jax.jit(jax.grad(loss)).lower(stored).compile().as_text()
+    assert "SparseSearchWindowBackward" in compiled
+    assert "SparseSearchWindowForward" not in compiled
 
 
 def test_long_batches_are_summed_up_in_parts():

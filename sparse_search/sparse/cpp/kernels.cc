@@ -223,7 +223,7 @@ static void window_forward_rows(const Layer& l, const A* x, const typename V::T*
           a, ptr[i], ptr[i + 1], 0, [&](int32_t k) ALWAYS { return values[perm[k]]; },
           [&](int32_t k) ALWAYS { return x + start[ins[k]] + first; });
     }
-    write<V, A, N, false>(y + output * l.window->y_row + l.window->margin + first, a, 0);
+    write<V, A, N, false>(y + output * l.window->y_row + first, a, 0);
   }
 }
 
@@ -715,15 +715,14 @@ template <class V, class A>
 static void pool_typed(const A* rows, int64_t width, int64_t channels, A* y, A* which) {
   const int64_t places[] = {0, channels, width * channels, (width + 1) * channels};
   squares_of<V>(width, channels, [&](int64_t from, int64_t to, bool last, int n) ALWAYS {
-    V most = load<V, A, true>(rows + from, last, n), first = V::zero();
+    V most = load<V, A, true>(rows + from, last, n), first = V::all(1);
     for (int i = 1; i < 4; i++) {
       const V v = load<V, A, true>(rows + from + places[i], last, n);
-      first = V::where_larger(v, most, V::all(i), first);
+      first = V::where_larger(v, most, V::all(i + 1), first);
       most = V::where_larger(v, most, v, most);
     }
-    first = V::where_larger(most, V::zero(), first, V::all(4));
     store<V, A, true>(y + to, V::relu(most), last, n);
-    store<V, A, true>(which + to, first, last, n);
+    store<V, A, true>(which + to, V::where_positive(most, first), last, n);
   });
 }
 
@@ -743,9 +742,9 @@ static void spread_typed(const A* g, const A* which, int64_t width, int64_t chan
     const V v = load<V, A, true>(g + from, last, n);
     const V found = load<V, A, true>(which + from, last, n);
     for (int i = 0; i < 4; i++) {
-      const V here = V::where_larger(V::all(i), found, V::zero(), v);
+      const V here = V::where_larger(V::all(i + 1), found, V::zero(), v);
       store<V, A, true>(rows + to + places[i],
-                        V::where_larger(found, V::all(i), V::zero(), here), last, n);
+                        V::where_larger(found, V::all(i + 1), V::zero(), here), last, n);
     }
   });
 }

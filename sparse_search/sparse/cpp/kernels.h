@@ -31,7 +31,7 @@ struct Window {
                              // each other
   int32_t rows;              // of x
   int64_t x_row, y_row;      // numbers in a row of x, and of y, dy
-  int64_t margin;            // before a row of y; of zeros, a shift or more, before one of dy
+  int64_t margin;            // of zeros before a row of dy: the largest shift or more
   const int32_t* base;       // of a place: its first channel's row of x
   const int64_t* shift;      // of a place
   const int64_t* start;      // of an input: where its row begins in x, shift included
@@ -73,7 +73,7 @@ struct Kernels {
   void (*window_backward)(Kind, const Layer&, const void* x, const void* g, void* dx, void* dw,
                           int64_t first, bool add);
   // The largest of every 2×2 places of two rows of an image, [2, width, channels], if it is
-  // positive, else zero; which it was, 0 to 3, the first of several, or 4.
+  // positive, else zero; and which it is, 1 to 4, the first of several, or 0.
   void (*pool)(Kind, const void* rows, int64_t width, int64_t channels, void* y, void* which);
   // Such rows of the gradient: each number at the place that was the largest.
   void (*spread)(Kind, const void* g, const void* which, int64_t width, int64_t channels,

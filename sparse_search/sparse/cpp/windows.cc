@@ -16,8 +16,8 @@ namespace {
 
 using Numbers = ffi::Span<const int64_t>;
 
-constexpr int64_t kNear = 256 * 1024;  // bytes of a group's rows, if an image has no more
-constexpr int64_t kGroups = 16;        // at least, of as many images, for as many threads
+constexpr int64_t kNear = 256 * 1024;  // bytes of a group's rows, if a block has no more
+constexpr int64_t kGroups = 16;        // at least, of whole blocks, for as many threads
 
 // Images [batch, height, width, channels].
 struct Images {
@@ -93,9 +93,11 @@ const char* describe(Convolution& c, Any x, ffi::Span<const int64_t> outputs, bo
   c.margin = whole(furthest, c.block());
 
   const int64_t channels = c.from.channels * c.phases();
-  const int64_t column = c.bytes(2 * channels + neurons);
-  c.images = std::clamp<int64_t>(kNear / std::max<int64_t>(column * numbers, 1), 1,
-                                 std::max<int64_t>(c.from.batch / kGroups, 1));
+  const int64_t block = c.bytes(2 * channels + neurons) * c.block();
+  const int64_t blocks = std::max<int64_t>(kNear / std::max<int64_t>(block, 1), 1);
+  const int64_t least = std::max<int64_t>(c.block() / numbers, 1);
+  c.images = std::clamp(blocks * c.block() / numbers, least,
+                        std::max(c.from.batch / kGroups, least));
   c.length = apart(whole(c.images * numbers, c.block()) + c.margin, c.block());
 
   Layer& l = c.layer = layer_of(in, neurons, tile_in, tile_out);
@@ -247,7 +249,7 @@ ffi::Error Forward(ffi::ThreadPool pool, Any out_ptr, Any ins, Any perm, Any val
     const int64_t number = c.in_group(group), first = group * c.images;
     const Memory rows = zeros(c.bytes(c.window.rows * c.length));
     const Memory made = memory(c.bytes(neurons * length));
-    const Memory two = memory(c.bytes(2 * c.to.width * neurons));
+    const Memory two = memory(halved ? c.bytes(2 * c.to.width * neurons) : 0);
     lay_inputs(c, part_of<char>(x, c, first, each), number, at(rows));
     for (int64_t block = 0; block < c.blocks(number, 0); block++)
       for (int32_t tile = 0; tile < l.tiles_out; tile++)
@@ -297,7 +299,7 @@ ffi::Error Backward(ffi::ThreadPool pool, Any in_ptr, Any outs, Any values, Any 
     const size_t in_rows = c.bytes(c.window.rows * c.length), out_rows = c.bytes(neurons * length);
     const Memory rows = zeros(in_rows), gradients = zeros(out_rows);
     const Memory made = memory(need_dx ? in_rows : 0), bias = memory(neurons * weight);
-    const Memory two = zeros(c.bytes(2 * c.to.width * neurons));
+    const Memory two = zeros(halved ? c.bytes(2 * c.to.width * neurons) : 0);
     for (int64_t group = begin; group < end; group++) {
       const int64_t number = c.in_group(group), first = group * c.images;
       if (number < c.images) {  // nothing is left of the images before
