@@ -95,8 +95,11 @@ const char* describe(Convolution& c, Any x, ffi::Span<const int64_t> outputs, bo
   const int64_t channels = c.from.channels * c.phases();
   const int64_t block = c.bytes(2 * channels + neurons) * c.block();
   const int64_t blocks = std::max<int64_t>(kNear / std::max<int64_t>(block, 1), 1);
-  const int64_t least = std::max<int64_t>(c.block() / numbers, 1);
-  c.images = std::clamp(blocks * c.block() / numbers, least,
+  const auto images_in = [&](int64_t columns) {
+    return std::max<int64_t>((columns - front) / numbers, 1);
+  };
+  const int64_t least = images_in(c.block());
+  c.images = std::clamp(images_in(blocks * c.block()), least,
                         std::max(c.from.batch / kGroups, least));
   c.length = apart(whole(c.images * numbers, c.block()) + c.margin, c.block());
 
