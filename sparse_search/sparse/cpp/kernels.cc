@@ -239,6 +239,7 @@ struct Gradients {
   explicit INLINE Gradients(bool add) : add(add) {
     for (V& one : waiting) one = V::zero();
   }
+  INLINE void take(int more) { number += more; }
   INLINE void make() {
     if (number) sums(waiting, dw, number, add);
     dw += number;
@@ -246,15 +247,38 @@ struct Gradients {
   }
 };
 
+// Those of weights of which only some follow each other.
+template <class V>
+struct Scattered {
+  using T = typename V::T;
+  V waiting[kSums];
+  T* to[kSums];
+  int number = 0;
+  T* dw = nullptr;  // of the next
+  const bool add;
+  explicit INLINE Scattered(bool add) : add(add) {
+    for (V& one : waiting) one = V::zero();
+  }
+  INLINE void take(int more) {
+    for (; more; more--) to[number++] = dw++;
+  }
+  INLINE void make() {
+    T made[kSums];
+    if (number) sums(waiting, made, number, false);
+    for (int i = 0; i < number; i++) *to[i] = add ? *to[i] + made[i] : made[i];
+    number = 0;
+  }
+};
+
 // What the weights of one input do backward: a += W g, dw = x gᵀ.
-template <class V, class A, class I, int N, bool kTail, bool kDx>
+template <class V, class A, class I, int N, bool kTail, bool kDx, class Made>
 static INLINE void weights_of(const I* outs, const typename V::T* values, int32_t k, int32_t stop,
                               const A* g, int64_t row, const Factor<V, A, N, kTail>& x, V* a,
-                              Gradients<V>& made, int n) {
+                              Made& made, int n) {
   while (k < stop) {
     const int32_t until = stop - k < kSums - made.number ? stop : k + kSums - made.number;
     V* sum = made.waiting + made.number;
-    made.number += until - k;
+    made.take(until - k);
     for (; k < until; k++) {
       const V w = V::all(values[k]);
       *sum++ = x.dot(held(g + outs[k] * row), n, [&](int z, V v) ALWAYS {
@@ -323,7 +347,7 @@ static void window_rows(const Layer& l, const A* x, const A* g, A* dx, typename 
   const T* values = static_cast<const T*>(l.values);
   const Window& window = *l.window;
   const int64_t step = l.tile_in + 1;
-  Gradients<V> made(add);
+  Scattered<V> made(add);
   for (int32_t row = 0; row < window.rows; row++) {
     const int64_t at = row * window.x_row + first;
     V a[N];
@@ -339,11 +363,11 @@ static void window_rows(const Layer& l, const A* x, const A* g, A* dx, typename 
         made.dw = dw + ptr[0];
         weights_of<V, A, I, N, false, kDx>(outs, values, ptr[0], ptr[1], g0, window.y_row, xj, a,
                                            made, 0);
-        made.make();
       }
     }
     if (kDx) write<V, A, N, false>(dx + at, a, 0);
   }
+  made.make();
 }
 
 // Chooses how many vectors a block of columns takes; only whole blocks have no mask.
