@@ -22,7 +22,6 @@ constexpr int64_t kGroups = 16;        // at least, of whole blocks, for as many
 // Images [batch, height, width, channels].
 struct Images {
   int64_t batch, height, width, channels;
-  int64_t numbers() const { return height * width * channels; }
 };
 
 struct Convolution {
@@ -42,7 +41,6 @@ struct Convolution {
 
   size_t bytes(int64_t numbers) const { return numbers * size_of(kind); }
   int64_t block() const { return kernels().columns(kind); }
-  int64_t phases() const { return strides[0] * strides[1]; }
   int64_t groups() const { return (from.batch + images - 1) / images; }
   int64_t in_group(int64_t group) const {
     return std::min(images, from.batch - group * images);
@@ -63,9 +61,9 @@ int64_t apart(int64_t numbers, int64_t block) {
 }
 
 // Describes a convolution, which stays where it is; returns what is wrong, or null.
-const char* describe(Convolution& c, Any x, ffi::Span<const int64_t> outputs, bool halved,
-                     int64_t in, int64_t neurons, int64_t tile_in, int64_t tile_out,
-                     Numbers size, int64_t front, Numbers strides, Numbers pads, Numbers base,
+const char* describe(Convolution& c, Any x, Numbers outputs, bool halved, int64_t in,
+                     int64_t neurons, int64_t tile_in, int64_t tile_out, Numbers size,
+                     int64_t front, Numbers strides, Numbers pads, Numbers base,
                      Numbers shift) {
   const auto kind = kind_of(x.element_type());
   const auto given = x.dimensions();
@@ -92,7 +90,7 @@ const char* describe(Convolution& c, Any x, ffi::Span<const int64_t> outputs, bo
   if (!fits) return "images do not fit into the rows";
   c.margin = whole(furthest, c.block());
 
-  const int64_t channels = c.from.channels * c.phases();
+  const int64_t channels = c.from.channels * strides[0] * strides[1];
   const int64_t block = c.bytes(2 * channels + neurons) * c.block();
   const int64_t blocks = std::max<int64_t>(kNear / std::max<int64_t>(block, 1), 1);
   const auto images_in = [&](int64_t columns) {
@@ -214,7 +212,7 @@ char* at(const Memory& memory, size_t bytes = 0) {
 }
 
 // Whether an array has the size of the outputs, as they are laid out.
-bool is_output(const Convolution& c, ffi::Span<const int64_t> size) {
+bool is_output(const Convolution& c, Numbers size) {
   const int64_t part = c.halved ? 2 : 1;
   return size.size() == 4 && size[0] == c.to.batch && size[1] == c.to.height / part &&
          size[2] == c.to.width / part && size[3] == c.to.channels;
