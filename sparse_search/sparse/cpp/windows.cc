@@ -60,6 +60,25 @@ int64_t apart(int64_t numbers, int64_t block) {
   return (blocks % 2 ? blocks : blocks + 1) * block;
 }
 
+// How many images are taken at a time, a block of whose rows has some bytes: those that are
+// near, or a few more where less of the last block is without use.
+int64_t in_group(const Convolution& c, int64_t bytes) {
+  const int64_t numbers = c.rows * c.columns;
+  const auto in = [&](int64_t blocks) {
+    return std::max<int64_t>((blocks * c.block() - c.front) / numbers, 1);
+  };
+  const int64_t near = std::max<int64_t>(kNear / std::max<int64_t>(bytes, 1), 1);
+  const int64_t most = std::max(c.from.batch / kGroups, in(2));
+  int64_t best = 1;
+  double use = 0;
+  for (int64_t blocks = near; blocks < near + 4; blocks++) {
+    const int64_t images = std::min(in(blocks), most);
+    const double used = static_cast<double>(images * numbers) / c.blocks(images, c.front);
+    if (used > use) best = images, use = used;
+  }
+  return best;
+}
+
 // Describes a convolution, which stays where it is; returns what is wrong, or null.
 const char* describe(Convolution& c, Any x, Numbers outputs, bool halved, int64_t in,
                      int64_t neurons, int64_t tile_in, int64_t tile_out, Numbers size,
@@ -91,14 +110,7 @@ const char* describe(Convolution& c, Any x, Numbers outputs, bool halved, int64_
   c.margin = whole(furthest, c.block());
 
   const int64_t channels = c.from.channels * strides[0] * strides[1];
-  const int64_t block = c.bytes(2 * channels + neurons) * c.block();
-  const int64_t blocks = std::max<int64_t>(kNear / std::max<int64_t>(block, 1), 1);
-  const auto images_in = [&](int64_t columns) {
-    return std::max<int64_t>((columns - front) / numbers, 1);
-  };
-  const int64_t least = images_in(c.block());
-  c.images = std::clamp(images_in(blocks * c.block()), least,
-                        std::max(c.from.batch / kGroups, least));
+  c.images = in_group(c, c.bytes(2 * channels + neurons) * c.block());
   c.length = apart(whole(c.images * numbers, c.block()) + c.margin, c.block());
 
   Layer& l = c.layer = layer_of(in, neurons, tile_in, tile_out);
