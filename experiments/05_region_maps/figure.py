@@ -33,7 +33,7 @@ def draw(tasks):
     for (left, right), (task, error, found), ends in zip(
         grid, tasks, edges, strict=True
     ):
-        label = f"{task.replace('_', ' ')}\nlinear: {error} % wrong"
+        label = f"{task}\nlinear: {error} % wrong"
         wide = POINTS * math.log(ends[-1] / ends[0]) / math.log(high / low)
         region_plot.draw_classes(left, {task: found["budgets"]}, wide)
         left.set_yticks([0.5], [label])
@@ -45,7 +45,7 @@ def draw(tasks):
         right.set_ylabel("")  # the title says it for all
         for axes in (left, right):
             axes.set_xscale("log")
-            axes.set_xlim(low, high)
+            axes.set_xlim(low / 1.03, high * 1.03)  # strips have an outline
             axes.minorticks_off()
     grid[0, 1].set_title("large-sparse − small-dense (points)")
     for axes in grid[-1]:
@@ -82,7 +82,7 @@ def claim(task, error, found):
         for lead in found["claim"].values()
     )
     counts = f"{len(decide)} of {len(classes)} | {ahead}, {behind} of {len(gaps)}"
-    return f"| {task.replace('_', ' ')} | {error} | {counts} | {shown} |"
+    return f"| {task} | {error} | {counts} | {shown} |"
 
 
 def points(found, key="value"):
