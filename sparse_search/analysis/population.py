@@ -102,8 +102,8 @@ def _noise(
         own,
         dof,
         np.array([s.error for s in summaries]),
-        # As in `small_dense`: six seeds say enough.
-        np.where(dof >= stats.FEWEST, 0, [s.dof for s in summaries]),
+        # As in `small_dense`: five seeds say enough.
+        np.where(dof >= stats.FEWEST - 1, 0, [s.dof for s in summaries]),
         independent=len(own),
         least=1.0,
     )

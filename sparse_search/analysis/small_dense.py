@@ -112,8 +112,8 @@ def half_widths(
         own,
         np.maximum(counts - 1, 0),
         np.array([s.error for s in summaries]),
-        # From six seeds on a budget's own say enough; of fewer, what other budgets do.
-        np.where(counts > stats.FEWEST, 0, [s.dof for s in summaries]),
+        # From five seeds on a budget's own say enough; of fewer, what other budgets do.
+        np.where(counts >= stats.FEWEST, 0, [s.dof for s in summaries]),
         independent=independent,
     )
     # Where the choice changes with the seed left out, each seed's choice leans on the

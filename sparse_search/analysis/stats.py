@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
+from scipy import optimize, special
 
 CONFIDENCE = 0.95
 FEWEST = 5
@@ -16,6 +16,9 @@ FEWEST = 5
 
 Accuracies are multiples of 1 / test size: two or three seeds agree by accident.
 """
+
+# Half the degrees of freedom of a prior: beyond, it is as good as known, or worthless.
+_LEAST_HALF, _MOST_HALF = 1e-6, 1e6
 
 # Quadrature over the unknown error variance, by its probability.
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
@@ -223,6 +226,50 @@ def pooled_ratio(
     return Pool(ratio, dof, good & (excess > 0.01))
 
 
+class Prior(NamedTuple):
+    """What ratios of variances are like, before a contrast's own is seen.
+
+    Attributes:
+        ratio: about which they are.
+        dof: how many degrees of freedom that is worth.
+    """
+
+    ratio: float
+    dof: float
+
+
+def moderation(
+    ratio: np.ndarray, dof: np.ndarray, scale_dof: np.ndarray
+) -> Prior | None:
+    """How much ratios of variances have in common (Smyth 2004, sections 4 and 6.2).
+
+    True ratios are taken as a multiple of an inverse chi-square variable, and fitted by
+    the mean and the variance of the logarithms (Stat. Appl. Genet. Mol. Biol. 3, 3).
+
+    Args:
+        ratio: (B,) estimates, those that are 0 unseen.
+        dof: (B,) their degrees of freedom.
+        scale_dof: (B,) those of what they are ratios to.
+
+    Returns:
+        The prior; None where the ratios differ no more than by chance.
+    """
+    seen = ratio > 0
+    if seen.sum() < 3:
+        return None
+    half, half_scale = dof[seen] / 2, scale_dof[seen] / 2
+    logs = np.log(ratio[seen]) - special.digamma(half) + np.log(half)
+    chance = special.polygamma(1, half) + special.polygamma(1, half_scale)
+    spread = float(logs.var(ddof=1) - chance.mean())
+    if spread <= special.polygamma(1, _MOST_HALF):
+        return None
+    prior = optimize.brentq(
+        lambda x: special.polygamma(1, x) - spread, _LEAST_HALF, _MOST_HALF
+    )
+    at = logs.mean() + special.digamma(prior) - np.log(prior)
+    return Prior(float(np.exp(at)), 2 * prior)
+
+
 def pooled_variance(
     own: np.ndarray,
     own_dof: np.ndarray,
@@ -235,8 +282,10 @@ def pooled_variance(
 
     Each contrast has its own estimate over seeds (2 degrees of freedom with 3 seeds)
     and a `scale`, a well-estimated variance that it should be a multiple of. The
-    multiple is taken common to all contrasts. A contrast whose own estimate is
-    clearly larger than that keeps its own.
+    multiple is taken common to all contrasts, and one whose own estimate is clearly
+    larger than that keeps its own. Where multiples differ by more than chance, each
+    is moderated instead (`moderation`): networks that fail with some seeds at some
+    budgets say nothing of the others.
 
     Args:
         own: (B,) the contrasts' own variances.
@@ -252,8 +301,19 @@ def pooled_variance(
     variance, dof = own.copy(), own_dof.astype(float)
     variance[(own == 0) & (np.maximum(own_dof, scale_dof) < FEWEST)] = np.nan
     pool = pooled_ratio(own, own_dof, scale, scale_dof, independent, least)
-    if pool is not None:
-        members = pool.members
-        variance[members] = max(pool.ratio, least) * scale[members]
-        dof[members] = 1 / (1 / pool.dof + 1 / scale_dof[members])
+    if pool is None:
+        return variance, dof
+    known = (scale > 0) & (scale_dof >= FEWEST) & (own_dof > 0)
+    prior = moderation(own[known] / scale[known], own_dof[known], scale_dof[known])
+    if prior is None:
+        known = pool.members
+        variance[known] = pool.ratio * scale[known]
+        dof[known] = pool.dof
+    else:
+        weight = own_dof[known] + prior.dof
+        common = prior.dof * prior.ratio * scale[known]
+        variance[known] = (own_dof[known] * own[known] + common) / weight
+        dof[known] = np.minimum(weight, pool.dof)
+    variance[known] = np.maximum(variance[known], least * scale[known])
+    dof[known] = 1 / (1 / dof[known] + 1 / scale_dof[known])
     return variance, dof

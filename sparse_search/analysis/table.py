@@ -1,7 +1,8 @@
 """From rows (a row a trial) to arrays: points over seeds, at budgets.
 
 A *point* is one configuration over its seeds. Points of sparse structures and of the
-small dense family are kept apart. Budgets whose nnz differ by at most 2 % are one.
+small dense family are kept apart. Budgets whose nnz differ by at most 2 % are one; a
+small dense network stands for a budget that it is within 5 % of.
 """
 
 import math
@@ -16,6 +17,8 @@ from sparse_search.errors import UserError, one_of
 from sparse_search.records import COSTS, SMALL_DENSE
 
 SAME_BUDGET = 1.02
+SMALL_DENSE_OFF = 0.05
+"""Widths are whole numbers: how far small dense may be from the budget it is for."""
 
 
 Shape = tuple[str, Any, Any, float]
@@ -113,25 +116,26 @@ def merge_budgets(nnz: Iterable[float], within: float = SAME_BUDGET) -> np.ndarr
     return np.array([max(g, key=lambda v: (counts[v], -v)) for g in groups], float)
 
 
-def nearest(budgets: np.ndarray, nnz: float) -> int | None:
-    """The index of the budget within 2 % of `nnz`, or None."""
+def nearest(budgets: np.ndarray, nnz: float, within: float = SAME_BUDGET) -> int | None:
+    """The index of the budget within a factor (2 %) of `nnz`, or None."""
     if len(budgets) == 0:
         return None
     index = int(np.argmin(np.abs(np.log(budgets / nnz))))
     ratio = budgets[index] / nnz
-    return index if max(ratio, 1 / ratio) <= SAME_BUDGET else None
+    return index if max(ratio, 1 / ratio) <= within else None
 
 
 def _dense_budgets(nnz: np.ndarray, dense_rows: Sequence[Mapping]) -> np.ndarray:
     matched, others = set(), []
+    within = 1 / (1 - SMALL_DENSE_OFF)
     for row in dense_rows:
-        index = nearest(nnz, row["nnz"])
+        index = nearest(nnz, row["nnz"], within)
         if index is None:
             others.append(row["nnz"])
         else:
             matched.add(float(nnz[index]))
-    # Small dense networks lie up to 2 % on either side of the budget they were for.
-    return np.array(sorted(matched | set(merge_budgets(others, SAME_BUDGET**2))))
+    # They lie on either side of the budget they were for.
+    return np.array(sorted(matched | set(merge_budgets(others, within**2))))
 
 
 def _index_of(budgets: np.ndarray, nnz: float) -> int:
@@ -290,8 +294,8 @@ def together(first: Points, second: Points) -> Points:
 def at_budgets(trials: Trials) -> Trials:
     """The table as if every network had exactly the nnz of its budget.
 
-    Budgets are matched within 2 %; what a network has more or less is worth is read off
-    the curve of the best of its family (on validation) and taken away.
+    Budgets are matched within a few percent; what a network has more or less is worth
+    is read off the curve of the best of its family (on validation) and taken away.
     """
     return replace(
         trials,

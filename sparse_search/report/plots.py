@@ -168,7 +168,7 @@ def nnz_ticks(lines: Sequence[Line], most: int) -> list[float]:
     budgets = budgets_of(lines)
     dense = [dot.x for line in lines if line.thick for dot in line.dots]
     if budgets:
-        # Within the budgets small dense is up to 2 % beside them.
+        # Within the budgets small dense is a little beside them.
         low, high = budgets[0] / 1.1, budgets[-1] * 1.1
         dense = [nnz for nnz in dense if not low < nnz < high]
     return style.thinned([*budgets, *dense], most)

@@ -113,13 +113,14 @@ def test_densities_are_of_one_network_and_shared_by_all(dataset):
         budgets=None,
         densities=(0.01, 0.05, 0.0100001),
         widths=(32, 128),
-        small_dense={"depths": (2,), "learning_rates": (0.1,), "tolerance": 0.5},
+        small_dense={"depths": (2,), "learning_rates": (0.1,), "tolerance": 0.05},
     )
     assert {t.budget for t in trials} == {259, 1293}
     assert {(t.width, t.nnz) for t in trials if t.method == "rigl"} == {
         (width, nnz) for width in (32, 128) for nnz in (259, 1293)
     }
-    assert {t.budget for t in trials if t.method == "dense"} == {259, 1293}
+    # Of 3 neurons small dense has 231 weights, of 4 312.
+    assert {t.budget for t in trials if t.method == "dense"} == {1293}
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_training_above_a_cap_is_left_out(dataset):
     axes = {
         "budgets": (600, 1200),
         "methods": ("static", "set", "gradual"),
-        "small_dense": {"depths": (1,), "learning_rates": (0.1,), "tolerance": 0.1},
+        "small_dense": {"depths": (1,), "learning_rates": (0.1,), "tolerance": 0.02},
     }
     trials, skipped = found(dataset, **axes, max_train_flops=cost(1000, 0))
     assert {(t.method, t.budget) for t in trials} == {
