@@ -3,12 +3,11 @@
 Question: on scikit-learn's digits (1,437 training images of 8×8, 10 classes), does
     accuracy at a fixed number of weights depend on how many they are or on which?
 Command: sparse-search search --config=configs/digits_map.py --workdir=runs/digits_map
-Cost: about two minutes on 2 cores (660 trials).
+Cost: a minute or two on 2 cores (660 trials).
 Expected: over 10 seeds, weight-dominated at 656, 1,440 and 3,392 weights and
-    structure-dominated at 312 (fragile), with the boundary near 360 (337 to 385);
-    large-sparse beats small-dense at 1 of 3 budgets, at 656 weights, by 4.7 ± 3.5
-    points, a gain of 1.2 doublings of the weights (0.9 to 2.0), and cannot be told
-    from it at the other 2; at 312, where small dense networks end at chance level with
+    structure-dominated at 312 (fragile), with the boundary near 360 (337 to 384);
+    large-sparse and small-dense cannot be told apart at any of 3 budgets (4.8 ± 4.9
+    points at 656 weights); at 312, where small dense networks end at chance level with
     some seed, there is no reference; the number of weights explains 44 % of the
     variance, structure 19 %, their interaction 33 %; 5 trials collapse.
 """

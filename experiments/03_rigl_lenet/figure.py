@@ -17,21 +17,24 @@ from sparse_search.report.plots import new_figure, render
 PUBLISHED = ((408,), (100,), (69,), (1.44, 1.48))
 PANELS = ("inputs left", "first hidden layer", "second hidden layer", "test error, %")
 METHODS = {"rigl": "RigL", "set": "SET", "static": "static"}
-INITIAL = ("drawn for dense layers", "scaled to the fan-in")
+INITIAL = {
+    "drawn for dense layers": "not rescaled",
+    "scaled to the fan-in": "rescaled",
+}
 
 
 def measured():
     """Of every method and kind of initial weights: a row a seed, a column a panel."""
     text = (Path(__file__).parent / "trials.jsonl").read_text()
     for method, name in METHODS.items():
-        for initial in INITIAL:
+        for initial, label in INITIAL.items():
             trials = [
                 trial
                 for trial in map(json.loads, text.splitlines())
                 if trial["method"] == method and trial["initial_weights"] == initial
             ]
             yield (
-                f"{name}, {initial}",
+                f"{name}, {label}",
                 np.array(
                     [
                         [*one["effective_neurons"], 100 * (1 - one["test_accuracy"])]
