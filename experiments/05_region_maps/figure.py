@@ -47,6 +47,7 @@ def draw(tasks):
             axes.set_xscale("log")
             axes.set_xlim(low / 1.03, high * 1.03)  # strips have an outline
             axes.minorticks_off()
+    grid[0, 0].set_title("what decides (black bars: where both are equal)")
     grid[0, 1].set_title("large-sparse − small-dense (points)")
     for axes in grid[-1]:
         axes.set_xlabel("non-zero weights (nnz)")
