@@ -47,14 +47,17 @@ over seeds.</dd>
 <dt>Held-out R²</dt><dd>Every seed is predicted from the other seeds by a line in
 log₂ nnz, one mean a budget, + one a structure, + one a cell. The intervals carry the
 correction of Nadeau and Bengio (2003) for folds that share data.</dd>
-<dt>Equal numbers of weights</dt><dd>Networks whose nnz is within 2&nbsp;% of a budget
-count as of that budget; what they have more or less is worth, read off the curve of the
-best of their family, is taken away.</dd>
+<dt>Equal numbers of weights</dt><dd>Networks whose nnz is within 2&nbsp;% of a budget,
+small dense ones within 5&nbsp;%, count as of that budget; what they have more or less is
+worth, read off the curve of the best of their family, is taken away.</dd>
 <dt>Intervals</dt><dd>95 %, over seeds, for the declared structures as a fixed set. A
 seed may shift all structures at a budget together; how much it does, relative to the
 noise of single trainings, is pooled over budgets, and the interval of w is over what
 that may be. Of what is chosen (best structures, Pareto fronts) the choice is made again
-for every seed on the other seeds.
+for every seed on the other seeds; the variance of a difference is twice that of its
+seeds where the choice depends on the one left out. From five seeds on a budget's
+differences have their own variance; with fewer, budgets share what their variances have
+in common (moderated, Smyth 2004).
 {values}</dd>
 </dl>
 """
