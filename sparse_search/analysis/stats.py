@@ -263,9 +263,10 @@ def moderation(
     spread = float(logs.var(ddof=1) - chance.mean())
     if spread <= special.polygamma(1, _MOST_HALF):
         return None
-    prior = optimize.brentq(
-        lambda x: special.polygamma(1, x) - spread, _LEAST_HALF, _MOST_HALF
+    found = optimize.root_scalar(
+        lambda x: special.polygamma(1, x) - spread, bracket=(_LEAST_HALF, _MOST_HALF)
     )
+    prior = float(found.root)
     at = logs.mean() + special.digamma(prior) - np.log(prior)
     return Prior(float(np.exp(at)), 2 * prior)
 

@@ -48,8 +48,8 @@ over seeds.</dd>
 log₂ nnz, one mean a budget, + one a structure, + one a cell. The intervals carry the
 correction of Nadeau and Bengio (2003) for folds that share data.</dd>
 <dt>Equal numbers of weights</dt><dd>Networks whose nnz is within 2&nbsp;% of a budget,
-small dense ones within 5&nbsp;%, count as of that budget; what they have more or less is
-worth, read off the curve of the best of their family, is taken away.</dd>
+small dense ones within 5&nbsp;%, count as of that budget; what they have more or less
+is worth, read off the curve of the best of their family, is taken away.</dd>
 <dt>Intervals</dt><dd>95 %, over seeds, for the declared structures as a fixed set. A
 seed may shift all structures at a budget together; how much it does, relative to the
 noise of single trainings, is pooled over budgets, and the interval of w is over what
