@@ -106,7 +106,7 @@ def dense_curve(trials: Trials) -> DenseCurve | None:
     for budget in range(len(trials.dense_nnz)):
         among = reference_points(trials, budget)
         if len(among):
-            # Its own nnz, which is up to 2 % off the budget it stands for.
+            # Its own nnz, which is a little off the budget it stands for.
             nnz.append(trials.dense.nnz[best(trials.dense, among)])
             seeds.append(cross_fitted(trials.dense, among)[0])
     if len(nnz) < 2:

@@ -102,9 +102,9 @@ def _noise(
         own,
         dof,
         np.array([s.error for s in summaries]),
-        # As in `small_dense`: five seeds say enough.
-        np.where(dof >= stats.FEWEST - 1, 0, [s.dof for s in summaries]),
+        np.array([s.dof for s in summaries]),
         independent=len(own),
+        alone=dof >= stats.ENOUGH_SEEDS - 1,
         least=1.0,
     )
     # As in `small_dense`: a choice that changes with the seed left out.

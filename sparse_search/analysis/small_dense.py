@@ -112,9 +112,10 @@ def half_widths(
         own,
         np.maximum(counts - 1, 0),
         np.array([s.error for s in summaries]),
-        # From five seeds on a budget's own say enough; of fewer, what other budgets do.
-        np.where(counts >= stats.FEWEST, 0, [s.dof for s in summaries]),
+        np.array([s.dof for s in summaries]),
         independent=independent,
+        # With fewer seeds budgets share what their variances have in common.
+        alone=counts >= stats.ENOUGH_SEEDS,
     )
     # Where the choice changes with the seed left out, each seed's choice leans on the
     # others' luck, and the mean varies twice as much as its seeds say (simulated: 1.9

@@ -16,6 +16,9 @@ FEWEST = 5
 
 Accuracies are multiples of 1 / test size: two or three seeds agree by accident.
 """
+ENOUGH_SEEDS = 5
+"""From which on a contrast's own variance says enough."""
+_TIE = 1e-12  # a variance, of metrics: what single precision makes of equal differences
 
 # Half the degrees of freedom of a prior: beyond, it is as good as known, or worthless.
 _LEAST_HALF, _MOST_HALF = 1e-6, 1e6
@@ -247,14 +250,14 @@ def moderation(
     the mean and the variance of the logarithms (Stat. Appl. Genet. Mol. Biol. 3, 3).
 
     Args:
-        ratio: (B,) estimates, those that are 0 unseen.
-        dof: (B,) their degrees of freedom.
+        ratio: (B,) estimates; those that are 0 say nothing.
+        dof: (B,) their degrees of freedom; single ones say too little.
         scale_dof: (B,) those of what they are ratios to.
 
     Returns:
         The prior; None where the ratios differ no more than by chance.
     """
-    seen = ratio > 0
+    seen = (ratio > 0) & (dof > 1)
     if seen.sum() < 3:
         return None
     half, half_scale = dof[seen] / 2, scale_dof[seen] / 2
@@ -277,6 +280,7 @@ def pooled_variance(
     scale: np.ndarray,
     scale_dof: np.ndarray,
     independent: float,
+    alone: np.ndarray,
     least: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Variances of several contrasts that have too few seeds to stand alone.
@@ -285,8 +289,8 @@ def pooled_variance(
     and a `scale`, a well-estimated variance that it should be a multiple of. The
     multiple is taken common to all contrasts, and one whose own estimate is clearly
     larger than that keeps its own. Where multiples differ by more than chance, each
-    is moderated instead (`moderation`): networks that fail with some seeds at some
-    budgets say nothing of the others.
+    is moderated instead (`moderation`), and one that varies more than that keeps its
+    own: networks that fail with some seeds at some budgets say nothing of the others.
 
     Args:
         own: (B,) the contrasts' own variances.
@@ -294,12 +298,16 @@ def pooled_variance(
         scale: (B,) the variances they are compared with.
         scale_dof: (B,) their degrees of freedom.
         independent: how many independent contrasts the B are worth.
+        alone: (B,) bool, those that keep their own variance, if they have one; others
+            still learn from them.
         least: how many times the scale the true variance is at least.
 
     Returns:
         (B,) variances, NaN where unknown, and (B,) degrees of freedom.
     """
+    own = np.where(own < _TIE, 0.0, own)
     variance, dof = own.copy(), own_dof.astype(float)
+    shared = ~alone | (own == 0)
     variance[(own == 0) & (np.maximum(own_dof, scale_dof) < FEWEST)] = np.nan
     pool = pooled_ratio(own, own_dof, scale, scale_dof, independent, least)
     if pool is None:
@@ -307,14 +315,17 @@ def pooled_variance(
     known = (scale > 0) & (scale_dof >= FEWEST) & (own_dof > 0)
     prior = moderation(own[known] / scale[known], own_dof[known], scale_dof[known])
     if prior is None:
-        known = pool.members
-        variance[known] = pool.ratio * scale[known]
-        dof[known] = pool.dof
+        told = pool.members & shared
+        variance[told] = pool.ratio * scale[told]
+        dof[told] = pool.dof
     else:
-        weight = own_dof[known] + prior.dof
-        common = prior.dof * prior.ratio * scale[known]
-        variance[known] = (own_dof[known] * own[known] + common) / weight
-        dof[known] = np.minimum(weight, pool.dof)
-    variance[known] = np.maximum(variance[known], least * scale[known])
-    dof[known] = 1 / (1 / dof[known] + 1 / scale_dof[known])
+        weight = own_dof + prior.dof
+        moderated = (own_dof * own + prior.dof * prior.ratio * scale) / weight
+        # What varies more than its prior is believed: else networks that fail with
+        # some seeds would have intervals that hold the truth too seldom.
+        told = known & shared & (own <= moderated)
+        variance[told] = moderated[told]
+        dof[told] = np.minimum(weight[told], pool.dof)
+    variance[told] = np.maximum(variance[told], least * scale[told])
+    dof[told] = 1 / (1 / dof[told] + 1 / scale_dof[told])
     return variance, dof

@@ -17,8 +17,9 @@ from sparse_search.errors import UserError, one_of
 from sparse_search.records import COSTS, SMALL_DENSE
 
 SAME_BUDGET = 1.02
-SMALL_DENSE_OFF = 0.05
-"""Widths are whole numbers: how far small dense may be from the budget it is for."""
+SMALL_DENSE_BUDGET = 1 / (1 - 0.05)
+"""Widths are whole numbers, so that small dense is beside the budget it is for."""
+_SPAN = 0.5  # doublings between networks that a slope is read off
 
 
 Shape = tuple[str, Any, Any, float]
@@ -117,7 +118,7 @@ def merge_budgets(nnz: Iterable[float], within: float = SAME_BUDGET) -> np.ndarr
 
 
 def nearest(budgets: np.ndarray, nnz: float, within: float = SAME_BUDGET) -> int | None:
-    """The index of the budget within a factor (2 %) of `nnz`, or None."""
+    """The index of the budget nearest to `nnz`, or None if none is within a factor."""
     if len(budgets) == 0:
         return None
     index = int(np.argmin(np.abs(np.log(budgets / nnz))))
@@ -127,15 +128,20 @@ def nearest(budgets: np.ndarray, nnz: float, within: float = SAME_BUDGET) -> int
 
 def _dense_budgets(nnz: np.ndarray, dense_rows: Sequence[Mapping]) -> np.ndarray:
     matched, others = set(), []
-    within = 1 / (1 - SMALL_DENSE_OFF)
     for row in dense_rows:
-        index = nearest(nnz, row["nnz"], within)
+        index = nearest(nnz, row["nnz"], SMALL_DENSE_BUDGET)
         if index is None:
             others.append(row["nnz"])
         else:
             matched.add(float(nnz[index]))
-    # They lie on either side of the budget they were for.
-    return np.array(sorted(matched | set(merge_budgets(others, within**2))))
+    # Most lie up to 2 % on either side of the budget they were for.
+    return np.array(sorted(matched | set(merge_budgets(others, SAME_BUDGET**2))))
+
+
+def _dense_index(nnz: np.ndarray, dense_nnz: np.ndarray, weights: float) -> int:
+    """Which of `dense_nnz` it is: the budget that it stands for, or else its own."""
+    index = nearest(nnz, weights, SMALL_DENSE_BUDGET)
+    return _index_of(dense_nnz, weights if index is None else nnz[index])
 
 
 def _index_of(budgets: np.ndarray, nnz: float) -> int:
@@ -144,16 +150,19 @@ def _index_of(budgets: np.ndarray, nnz: float) -> int:
 
 def _points(
     rows: Sequence[Mapping],
-    budgets: np.ndarray,
+    budgets: Sequence[int],
     seeds: list[int],
     metric: str,
     more: Sequence[str],
 ) -> Points:
     groups: dict[tuple, list[Mapping]] = defaultdict(list)
-    for row in rows:
-        name = row.get("point") or f"{row['structure']} {row.get('learning_rate')}"
-        key = (row["structure"], str(name), _index_of(budgets, row["nnz"]))
-        groups[key].append(row)
+    for row, budget in zip(rows, budgets, strict=True):
+        name = row.get("point")
+        if not name:
+            name = f"{row['structure']} {row.get('learning_rate')}"
+            # Of small dense networks the structure does not say which.
+            name += f" {row['nnz']}" if row["structure"] == SMALL_DENSE else ""
+        groups[row["structure"], str(name), budget].append(row)
     sign = METRICS[metric].sign
     column = {seed: k for k, seed in enumerate(seeds)}
     shape = (len(groups), len(seeds))
@@ -219,17 +228,23 @@ def read_trials(
     seeds = sorted({row["seed"] for row in usable})
     excluded: list[Counter[str]] = [Counter() for _ in nnz]
     tried: dict[Shape, set[float]] = defaultdict(set)
+
+    def index_of(row: Mapping) -> int:
+        if row["structure"] == SMALL_DENSE:
+            return _dense_index(nnz, dense_nnz, row["nnz"])
+        return _index_of(nnz, row["nnz"])
+
     for row in rows:
         index = nearest(nnz, row["nnz"])
         if index is not None and not _usable(row, metric):
             excluded[index][row["structure"]] += 1
         own = dense_nnz if row["structure"] == SMALL_DENSE else nnz
         if len(own) and math.isfinite(rate := number(row, "learning_rate")):
-            weights = float(own[_index_of(own, row["nnz"])])
+            weights = float(own[index_of(row)])
             shape = (row["structure"], row.get("width"), row.get("depth"), weights)
             tried[shape].add(rate)
-    sparse_points = _points(sparse, nnz, seeds, metric, more)
-    dense_points = _points(dense, dense_nnz, seeds, metric, more)
+    sparse_points = _points(sparse, list(map(index_of, sparse)), seeds, metric, more)
+    dense_points = _points(dense, list(map(index_of, dense)), seeds, metric, more)
     chosen_on = "validation"
     if not any(math.isfinite(number(row, f"valid_{metric}")) for row in usable):
         # Somebody else's table: cross-fitting over seeds still keeps choices honest.
@@ -304,13 +319,30 @@ def at_budgets(trials: Trials) -> Trials:
     )
 
 
+def _apart(chosen: list[int], sizes: np.ndarray) -> list[int]:
+    """Of points in the order of their sizes those that are not too near to another."""
+    kept: list[int] = []
+    for p in chosen:
+        if not kept or sizes[p] - sizes[kept[-1]] >= _SPAN:
+            kept.append(p)
+    if len(kept) == 1 and sizes[chosen[-1]] > sizes[kept[0]]:
+        kept.append(chosen[-1])
+    return kept
+
+
 def _moved(points: Points, nnz: np.ndarray, metric: Metric) -> Points:
     wanted = nnz[points.budget]
     if np.array_equal(points.nnz, wanted):
         return points
-    chosen = [best(points, points.at(b)) for b in range(len(nnz)) if len(points.at(b))]
+    chosen = []
+    for b in range(len(nnz)):
+        among = points.at(b)
+        among = among[~points.collapsed[among].any(axis=1)]
+        if len(among):
+            chosen.append(best(points, among))
+    chosen = _apart(chosen, np.log2(points.nnz))
     sizes = np.log2(points.nnz[chosen])
-    if len(np.unique(sizes)) < 2:
+    if len(sizes) < 2:
         return points  # nothing to read a slope off
     slopes = np.gradient(np.nanmean(points.test[chosen], axis=1), sizes)
     slope = np.interp(np.log2(points.nnz), sizes, slopes)

@@ -57,7 +57,7 @@ that may be. Of what is chosen (best structures, Pareto fronts) the choice is ma
 for every seed on the other seeds; the variance of a difference is twice that of its
 seeds where the choice depends on the one left out. From five seeds on a budget's
 differences have their own variance; with fewer, budgets share what their variances have
-in common (moderated, Smyth 2004).
+in common (moderated, Smyth 2004), and one that varies more keeps its own.
 {values}</dd>
 </dl>
 """

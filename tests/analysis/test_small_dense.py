@@ -90,14 +90,14 @@ def test_small_dense_within_five_percent_is_a_reference():
     rows = []
     for k in range(5):
         rows += [row("rigl", nnz, k, 0.9) for nnz in (140, 288)]
-        for nnz, point, level in ((140, "d2", 0.6), (136, "d1", 0.7), (300, "d1", 0.8)):
+        for nnz, point, level in ((140, "d2", 0.6), (134, "d1", 0.7), (300, "d1", 0.8)):
             rows += [row(SMALL_DENSE, nnz, k, level, point=f"{point} {nnz}")]
     first, second = (found["difference"] for found in compared(rows))
-    # The better one of 136 weights stands for 140, and gains what four weights give.
-    slope = 0.1 / np.log2(300 / 136)
-    assert first == pytest.approx(0.2 - slope * np.log2(140 / 136))
+    # The better one of 134 weights stands for 140, and gains what six weights give.
+    slope = 0.1 / np.log2(300 / 134)
+    assert first == pytest.approx(0.2 - slope * np.log2(140 / 134))
     assert second == pytest.approx(0.1 + slope * np.log2(300 / 288))
-    far = [dict(one, nnz=128) if one["nnz"] == 136 else one for one in rows]
+    far = [dict(one, nnz=132) if one["nnz"] == 134 else one for one in rows]
     assert compared(far)[0]["difference"] == pytest.approx(0.3)
 
 

@@ -117,13 +117,15 @@ def test_a_ratio_of_known_distributions(confidence):
 
 def test_moderation_finds_what_variances_have_in_common():
     rng = np.random.default_rng(0)
-    count, prior, dof, scale_dof = 4000, 6, 2, 60
+    count, prior, dof, scale_dof = 4000, 6, 2, 8
     true = 3.0 * prior / rng.chisquare(prior, count)
     own = true * rng.chisquare(dof, count) / dof
     scale = rng.chisquare(scale_dof, count) / scale_dof
     whole = np.ones(count)
     found = stats.moderation(own / scale, dof * whole, scale_dof * whole)
-    assert found.ratio == pytest.approx(3.0, rel=0.05)
+    # To scales as they are seen, whose logarithms are too low in the mean.
+    low = special.digamma(scale_dof / 2) - np.log(scale_dof / 2)
+    assert found.ratio == pytest.approx(3.0 / np.exp(low), rel=0.05)
     assert found.dof == pytest.approx(prior, rel=0.15)
     alike = np.array([1.0, 2.0, 3.0])  # by chance: their own logarithms spread by 1.28
     assert stats.moderation(alike, np.full(3, dof), np.full(3, scale_dof)) is None
@@ -134,12 +136,12 @@ def test_variances_that_differ_do_not_share_one(ratios):
     """As where small dense networks fail with some seeds at some budgets."""
     rng, tables, seeds, dof = np.random.default_rng(1), 400, 3, 60
     variances = np.array(ratios, float)
-    covered, width = np.zeros(6), np.zeros(6)
+    covered, width, shared = np.zeros(6), np.zeros(6), np.zeros(6, bool)
     for _ in range(tables):
         seen = rng.normal(size=(6, seeds)) * np.sqrt(variances)[:, None]
         own, scale = seen.var(axis=1, ddof=1), rng.chisquare(dof, 6) / dof
         found = stats.pooled_variance(
-            own, np.full(6, seeds - 1), scale, np.full(6, dof), independent=6
+            own, np.full(6, seeds - 1), scale, np.full(6, dof), 6, shared
         )
         half = [
             stats.t_quantile(f) * np.sqrt(v / seeds)
@@ -148,6 +150,33 @@ def test_variances_that_differ_do_not_share_one(ratios):
         covered += np.abs(seen.mean(axis=1)) <= half
         width += half / np.sqrt(variances / seeds)
     covered, width = covered / tables, width / tables
-    assert covered.mean() > 0.92 and covered.min() > 0.78, covered
-    # Of own variances alone they are 3.8 standard errors wide.
-    assert width.mean() < 3.8 and width.max() < 6, width
+    assert covered.min() > 0.9, covered
+    # One ratio for all gives 0.57 and 0.65 at the last, and widths of 8.5 and 55.
+    assert width.max() < 6, width
+
+
+def shared_variances(own, alone=False, least=0.0):
+    """Of contrasts with three seeds, or, alone, with five."""
+    alone = np.broadcast_to(alone, len(own))
+    own, dof = np.array(own), np.where(alone, 4, 2)
+    ones = np.ones(len(own))
+    found = stats.pooled_variance(own, dof, ones, 60 * ones, len(own), alone, least)
+    return [values.tolist() for values in found]
+
+
+def test_equal_differences_say_nothing_of_a_variance():
+    usual = [2.0, 1.5, 3.0, 1.0, 2.5]
+    variance, dof = shared_variances([*usual, 1e-33])
+    assert variance == shared_variances([*usual, 0.0])[0]
+    assert min(variance) > 1 and min(dof) > 5
+    # With five seeds, too: where there is no variance of its own, it is shared.
+    variance, _ = shared_variances([*usual, 1e-33], alone=True)
+    assert variance[:5] == usual and variance[5] > 1
+
+
+def test_few_seeds_learn_from_what_has_enough():
+    own = [2.0, 200.0, 2.0, 3.0, 1.5]
+    variance, dof = shared_variances(own, alone=[False, False, True, True, True])
+    assert variance[2:] == own[2:] and dof[2:] == [4, 4, 4]
+    assert 1 < variance[0] < 5
+    assert (variance[1], dof[1]) == (200, 2)  # believed
