@@ -6,7 +6,7 @@ Command: sparse-search search --config=configs/digits_map.py --workdir=runs/digi
 Cost: a minute or two on 2 cores (660 trials).
 Expected: over 10 seeds, weight-dominated at 656, 1,440 and 3,392 weights and
     structure-dominated at 312 (fragile), with the boundary near 360 (337 to 384);
-    large-sparse and small-dense cannot be told apart at any of 3 budgets (4.8 ± 4.9
+    large-sparse and small-dense cannot be told apart at any of 3 budgets (4.5 ± 4.9
     points at 656 weights); at 312, where small dense networks end at chance level with
     some seed, there is no reference; the number of weights explains 44 % of the
     variance, structure 19 %, their interaction 33 %; 5 trials collapse.
