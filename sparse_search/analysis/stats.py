@@ -244,10 +244,11 @@ class Prior(NamedTuple):
 def moderation(
     ratio: np.ndarray, dof: np.ndarray, scale_dof: np.ndarray
 ) -> Prior | None:
-    """How much ratios of variances have in common (Smyth 2004, sections 4 and 6.2).
+    """How much ratios of variances have in common.
 
     True ratios are taken as a multiple of an inverse chi-square variable, and fitted by
-    the mean and the variance of the logarithms (Stat. Appl. Genet. Mol. Biol. 3, 3).
+    the mean and the variance of the logarithms (Smyth 2004, Statistical Applications in
+    Genetics and Molecular Biology 3, 3).
 
     Args:
         ratio: (B,) estimates; those that are 0 say nothing.
