@@ -8,9 +8,11 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from sparse_search.analysis.stats import t_interval
 from sparse_search.report import style
-from sparse_search.report.plots import new_figure, render
+from sparse_search.report.plots import new_figure
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from drawing import line, write
 
 BEST = 96.3  # Golubeva et al. 2021, about, near widths 80 to 160
 METHODS = {
@@ -38,13 +40,8 @@ def draw():
         linewidth=3,
         label="best of static masks, published",
     )
-    for method, (label, colour, marker, beside) in METHODS.items():
-        widths = sorted(found[method])
-        limits = [t_interval(found[method][width]) for width in widths]
-        means, low, high = zip(*limits, strict=True)
-        places = [beside * width for width in widths]
-        axes.vlines(places, low, high, color=colour)
-        axes.plot(places, means, f"{marker}-", color=colour, label=label, **style.EDGE)
+    for method, how in METHODS.items():
+        line(axes, found[method], *how)
     axes.set_xscale("log")
     ticks = [5, *sorted(found["static"])]
     axes.set_xticks(ticks, [f"{width:,}" for width in ticks])
@@ -57,4 +54,4 @@ def draw():
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_bytes(render(draw)["png"])
+    write(draw)

@@ -8,9 +8,11 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from sparse_search.analysis.stats import t_interval
 from sparse_search.report import style
-from sparse_search.report.plots import new_figure, render
+from sparse_search.report.plots import new_figure
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from drawing import line, write
 
 WEIGHTS = 266_200  # of LeNet-300-100
 # Dettmers and Zettlemoyer 2019: accuracies in percent by density in percent.
@@ -39,23 +41,6 @@ def errors(name):
     return found
 
 
-def line(axes, seeds, label, colour, marker, dashes="solid"):
-    """Means and intervals over seeds by density."""
-    places = sorted(seeds)
-    limits = [t_interval(seeds[density]) for density in places]
-    means, low, high = zip(*limits, strict=True)
-    axes.vlines(places, low, high, color=colour)
-    axes.plot(
-        places,
-        means,
-        marker,
-        linestyle=dashes,
-        color=colour,
-        label=label,
-        **style.EDGE,
-    )
-
-
 def draw():
     """28 epochs with many methods, and as many as published with two."""
     figure = new_figure(7.0, 2.9)
@@ -70,7 +55,7 @@ def draw():
         long = errors(csv_name)
         for method in ("snfs", "set"):
             label, colour, marker = SOME[method]
-            line(right, long[method], label + what, colour, marker, dashes)
+            line(right, long[method], label + what, colour, marker, dashes=dashes)
     for label, (colour, accuracies) in PUBLISHED.items():
         given = [100 - accuracy for accuracy in accuracies.values()]
         right.plot(list(accuracies), given, "x--", color=colour, label=label)
@@ -89,4 +74,4 @@ def draw():
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_bytes(render(draw)["png"])
+    write(draw)

@@ -11,7 +11,10 @@ import numpy as np
 
 from sparse_search.analysis.stats import t_interval
 from sparse_search.report import style
-from sparse_search.report.plots import new_figure, render
+from sparse_search.report.plots import new_figure
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from drawing import name_rows, write
 
 # Evci et al. 2020, Table 2: 408-100-69, and the errors of two of its rows.
 PUBLISHED = ((408,), (100,), (69,), (1.44, 1.48))
@@ -60,11 +63,9 @@ def draw():
         axes.set_title(title)
         axes.margins(x=0.12)
         axes.grid(axis="x")
-    labels = ["RigL, published", *(name for name, _ in rows)]
-    grid[0].set_yticks(range(len(labels)), labels)
-    grid[0].invert_yaxis()
+    name_rows(grid[0], ["RigL, published", *(name for name, _ in rows)])
     return figure
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_bytes(render(draw)["png"])
+    write(draw)

@@ -8,11 +8,11 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-import numpy as np
-
-from sparse_search.analysis.stats import t_interval
 from sparse_search.report import style
-from sparse_search.report.plots import new_figure, render
+from sparse_search.report.plots import new_figure
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from drawing import line, write
 
 # Wesselink et al. 2024: test accuracy in percent by number of weights.
 PUBLISHED = {3675: 32.9, 18_376: 53.2, 36_751: 56.2, 367_514: 62.0, 3_675_136: 64.2}
@@ -49,15 +49,8 @@ def draw():
         label="published",
         **style.EDGE,
     )
-    for name, label, colour, marker, beside in SET_UPS:
-        places = sorted(found[name])
-        means = [float(np.mean(found[name][nnz])) for nnz in places]
-        beside_true = [beside * nnz for nnz in places]
-        for nnz, place in zip(places, beside_true, strict=True):
-            if len(found[name][nnz]) > 2:
-                _, low, high = t_interval(found[name][nnz])
-                axes.vlines(place, low, high, color=colour)
-        axes.plot(beside_true, means, marker, color=colour, label=label, **style.EDGE)
+    for name, *how in SET_UPS:
+        line(axes, found[name], *how, dashes="none")
     axes.set_xscale("log")
     axes.set_xlabel("non-zero weights (nnz)")
     axes.set_ylabel("test accuracy (%)")
@@ -67,4 +60,4 @@ def draw():
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_bytes(render(draw)["png"])
+    write(draw)

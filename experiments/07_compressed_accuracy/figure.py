@@ -7,11 +7,11 @@ import csv
 import sys
 from pathlib import Path
 
-import numpy as np
-
-from sparse_search.analysis.stats import t_interval
 from sparse_search.report import style
-from sparse_search.report.plots import new_figure, render
+from sparse_search.report.plots import new_figure
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from drawing import name_rows, row, write
 
 METHODS = {"static": "static", "set": "SET", "rigl": "RigL"}
 SPARSE = {26900: "90 % sparse", 2690: "99 % sparse"}
@@ -21,9 +21,9 @@ def accuracies(kind):
     """The test accuracy in percent of every method, number of weights and seed."""
     with (Path(__file__).parent / f"{kind}.csv").open() as file:
         return {
-            (row["method"], int(row["nnz"]), int(row["seed"])): 100
-            * float(row["test_accuracy"])
-            for row in csv.DictReader(file)
+            (trial["method"], int(trial["nnz"]), int(trial["seed"])): 100
+            * float(trial["test_accuracy"])
+            for trial in csv.DictReader(file)
         }
 
 
@@ -36,20 +36,14 @@ def draw():
     for nnz, sparse in SPARSE.items():
         for method, name in METHODS.items():
             keys = [key for key in masked if key[:2] == (method, nnz)]
-            gaps = np.array([compressed[key] - masked[key] for key in keys])
-            mean, low, high = t_interval(gaps)
-            place = len(labels)
-            axes.plot(gaps, [place] * len(gaps), "o", color=style.SKY, **style.EDGE)
-            axes.hlines(place, low, high, color=style.INK)
-            axes.plot(mean, place, "D", color=style.INK, **style.EDGE)
+            gaps = [compressed[key] - masked[key] for key in keys]
+            row(axes, len(labels), gaps)
             labels.append(f"{name}, {sparse}")
     axes.axvline(0, color=style.GREY, linewidth=0.8)
-    axes.set_yticks(range(len(labels)), labels)
-    axes.invert_yaxis()
-    axes.grid(axis="x")
+    name_rows(axes, labels)
     axes.set_xlabel("test accuracy, compressed − masked (points)")
     return figure
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_bytes(render(draw)["png"])
+    write(draw)

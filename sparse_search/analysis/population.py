@@ -104,7 +104,7 @@ def _noise(
         np.array([s.error for s in summaries]),
         np.array([s.dof for s in summaries]),
         independent=len(own),
-        alone=dof >= stats.ENOUGH_SEEDS - 1,
+        alone=dof + 1 >= stats.ENOUGH_SEEDS,
         least=1.0,
     )
     # As in `small_dense`: a choice that changes with the seed left out.

@@ -186,11 +186,13 @@ class Pool(NamedTuple):
     Attributes:
         ratio: the estimate.
         dof: its degrees of freedom.
-        members: (B,) bool, the contrasts that it holds for.
+        known: (B,) bool, the contrasts that it is estimated from.
+        members: (B,) bool, those of them that it holds for.
     """
 
     ratio: float
     dof: float
+    known: np.ndarray
     members: np.ndarray
 
 
@@ -217,16 +219,16 @@ def pooled_ratio(
     Returns:
         The ratio, not cut at `least`; None where no contrast has both variances.
     """
-    good = (scale > 0) & (scale_dof >= FEWEST) & (own_dof > 0)
-    if not good.any():
+    known = (scale > 0) & (scale_dof >= FEWEST) & (own_dof > 0)
+    if not known.any():
         return None
     # The factor corrects the mean of 1 / chi-square.
-    ratios = own[good] / scale[good] * (scale_dof[good] - 2) / scale_dof[good]
-    ratio = float(np.average(ratios, weights=own_dof[good]))
-    dof = float(own_dof[good].mean()) * independent * good.sum() / len(own)
+    ratios = own[known] / scale[known] * (scale_dof[known] - 2) / scale_dof[known]
+    ratio = float(np.average(ratios, weights=own_dof[known]))
+    dof = float(own_dof[known].mean()) * independent * known.sum() / len(own)
     with np.errstate(divide="ignore", invalid="ignore"):
         excess = special.fdtrc(own_dof, dof, own / (max(ratio, least) * scale))
-    return Pool(ratio, dof, good & (excess > 0.01))
+    return Pool(ratio, dof, known, known & (excess > 0.01))
 
 
 class Prior(NamedTuple):
@@ -313,7 +315,7 @@ def pooled_variance(
     pool = pooled_ratio(own, own_dof, scale, scale_dof, independent, least)
     if pool is None:
         return variance, dof
-    known = (scale > 0) & (scale_dof >= FEWEST) & (own_dof > 0)
+    known = pool.known
     prior = moderation(own[known] / scale[known], own_dof[known], scale_dof[known])
     if prior is None:
         told = pool.members & shared
