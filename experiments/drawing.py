@@ -23,23 +23,22 @@ def line(
     beside: float = 1.0,
     dashes: str = "solid",
 ) -> None:
-    """Means by what `seeds` maps from, with intervals where there are three seeds.
+    """The means of the seeds at every place, with intervals where there are three.
 
     Drawn at `beside` times the true place, so that intervals can be told apart.
     """
-    true = sorted(seeds)
-    places = [beside * place for place in true]
-    limits = [t_interval(seeds[place]) for place in true]
-    for x, (_, low, high), place in zip(places, limits, true, strict=True):
+    places = sorted(seeds)
+    limits = [t_interval(seeds[place]) for place in places]
+    for place, (_, low, high) in zip(places, limits, strict=True):
         if len(seeds[place]) > 2:
-            axes.vlines(x, low, high, color=colour)
+            axes.vlines(beside * place, low, high, color=colour)
     means = [mean for mean, _, _ in limits]
     how = {"marker": marker, "linestyle": dashes, "color": colour, "label": label}
-    axes.plot(places, means, **how, **style.EDGE)
+    axes.plot([beside * place for place in places], means, **how, **style.EDGE)
 
 
 def row(axes: "Axes", place: int, seeds: Sequence[float]) -> None:
-    """Every seed, their mean and its interval, from left to right."""
+    """Every seed, their mean and its interval, beside each other."""
     mean, low, high = t_interval(seeds)
     axes.plot(seeds, [place] * len(seeds), "o", color=style.SKY, **style.EDGE)
     axes.hlines(place, low, high, color=style.INK)

@@ -4,8 +4,8 @@ The lead is large-sparse − small-dense at equal nnz (`small_dense`), its mean 
 the weight-dominated budgets and over the others. The interval of a mean or of a
 difference has the root of the squared half widths (MOVER; Zou and Donner 2008,
 Statistics in Medicine 27): networks of different budgets are trained on their own, and
-classes are taken as known. It is too wide rather than too narrow (simulated: it covers
-at 95.5 to 99.7 %, docs/coverage.md).
+classes are taken as known. Over several budgets it is rather too wide (simulated: it
+covers at 94 to 100 %, docs/coverage.md).
 """
 
 import math

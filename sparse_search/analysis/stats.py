@@ -294,6 +294,8 @@ def pooled_variance(
     larger than that keeps its own. Where multiples differ by more than chance, each
     is moderated instead (`moderation`), and one that varies more than that keeps its
     own: networks that fail with some seeds at some budgets say nothing of the others.
+    With a single degree of freedom, two seeds, each keeps its own: by accident it may
+    be any part of the true variance, and which one is larger cannot be told.
 
     Args:
         own: (B,) the contrasts' own variances.
@@ -310,7 +312,7 @@ def pooled_variance(
     """
     own = np.where(own < _TIE, 0.0, own)
     variance, dof = own.copy(), own_dof.astype(float)
-    shared = ~alone | (own == 0)
+    shared = (~alone & (own_dof > 1)) | (own == 0)
     variance[(own == 0) & (np.maximum(own_dof, scale_dof) < FEWEST)] = np.nan
     pool = pooled_ratio(own, own_dof, scale, scale_dof, independent, least)
     if pool is None:

@@ -56,10 +56,9 @@ noise of single trainings, is pooled over budgets, and the interval of w is over
 that may be. Of what is chosen (best structures, Pareto fronts) the choice is made again
 for every seed on the other seeds; the variance of a difference is twice that of its
 seeds where the choice depends on the one left out. From five seeds on a budget's
-differences have their own variance; with fewer, budgets share what their variances have
-in common (moderated, Smyth 2004), and one that varies more keeps its own. Two seeds are
-too few where small dense networks fail with some: there simulated intervals of
-differences hold the truth at 77 to 79&nbsp;%, with three at 94 to 95&nbsp;%.
+differences have their own variance; with three or four, budgets share what their
+variances have in common (moderated, Smyth 2004), and one that varies more keeps its
+own; two are too few to tell, and intervals wide.
 {values}</dd>
 </dl>
 """

@@ -155,6 +155,24 @@ def test_variances_that_differ_do_not_share_one(ratios):
     assert width.max() < 6, width
 
 
+def test_two_seeds_share_nothing():
+    """Of single differences that vary most some are small by accident."""
+    rng, tables, dof = np.random.default_rng(1), 400, 60
+    variances = np.array([200.0, 12, 1, 1, 1])
+    covered, whole, shared = np.zeros(5), np.ones(5), np.zeros(5, bool)
+    for _ in range(tables):
+        seen = rng.normal(size=(5, 2)) * np.sqrt(variances)[:, None]
+        own, scale = seen.var(axis=1, ddof=1), rng.chisquare(dof, 5) / dof
+        variance, found = stats.pooled_variance(
+            own, whole, scale, dof * whole, 5, shared
+        )
+        half = stats.t_quantile(found[0]) * np.sqrt(variance / 2)
+        assert (found == found[0]).all()
+        covered += np.abs(seen.mean(axis=1)) <= half
+    # One ratio for all gives 0.60 at the first.
+    assert covered.min() > 0.92 * tables, covered
+
+
 def shared_variances(own, alone=False, least=0.0):
     """Of contrasts with three seeds, or, alone, with five."""
     alone = np.broadcast_to(alone, len(own))
