@@ -49,7 +49,6 @@ def name_rows(axes: "Axes", names: Sequence[str]) -> None:
     """Names at the places 0, 1, … of rows, the first on top."""
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.grid(visible=True, axis="x")  # else a second call takes it away
 
 
 def write(draw: Callable[[], "Figure"]) -> None:

@@ -12,8 +12,11 @@ from pathlib import Path
 
 from sparse_search.analysis.classes import WEIGHT
 from sparse_search.report import region_plot, style
-from sparse_search.report.plots import new_figure, render
+from sparse_search.report.plots import new_figure
 from sparse_search.report.scales import scale_of_map
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from drawing import write
 
 POINTS = 230  # that a strip is wide
 
@@ -96,14 +99,13 @@ def points(found, key="value"):
 
 def main():
     """Write the figure and print the tables."""
-    out, *given = sys.argv[1:]
     tasks = []
-    for one in given:
+    for one in sys.argv[2:]:
         task, error, workdir = one.split("=", 2)
         found = json.loads((Path(workdir) / "report" / "regions.json").read_text())
         tasks.append((task, error, found))
     tasks.sort(key=lambda one: float(one[1]))
-    Path(out).write_bytes(render(lambda: draw(tasks))["png"])
+    write(lambda: draw(tasks))
     for task, _, found in tasks:
         print(task, *rows(found), sep="\n")
     print(*(claim(*one) for one in tasks), sep="\n")

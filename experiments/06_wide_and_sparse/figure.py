@@ -31,6 +31,7 @@ def draw():
     for place, key in enumerate(rows):
         row(axes, place, found[key])
     name_rows(axes, [f"{NAMES[method]}, rate {rate:g}" for method, rate in rows])
+    axes.grid(axis="x")
     axes.set_xlabel("test accuracy (%), about 600,000 weights")
     return figure
 

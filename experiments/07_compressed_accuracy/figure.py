@@ -41,6 +41,7 @@ def draw():
             labels.append(f"{name}, {sparse}")
     axes.axvline(0, color=style.GREY, linewidth=0.8)
     name_rows(axes, labels)
+    axes.grid(axis="x")
     axes.set_xlabel("test accuracy, compressed − masked (points)")
     return figure
 
