@@ -150,8 +150,8 @@ def simulate(task: tuple[str, Shape, int]) -> Counts:
             if truth.weight == truth.structure == 0:
                 ratio = np.nan  # there is no truth to hold
             values = (truth.weight, truth.structure, ratio)
-            for i, (interval, value) in enumerate(zip(effect[:3], values, strict=True)):
-                count(covered, known, i, interval.low, interval.high, value)
+            for of, one, value in zip(EFFECTS[:3], effect[:3], values, strict=True):
+                count(covered, known, of, one.low, one.high, value)
         contradicted = list(map(contradicts, named, expected))
         decided += sum(one != classes.UNDETERMINED for one in named)
         wrong += sum(contradicted)
@@ -166,10 +166,11 @@ def simulate(task: tuple[str, Shape, int]) -> Counts:
             leads.append((row, apart))
             if shape.unstable and b >= len(shape.unstable):
                 continue  # those that are stable would hide what happens at the others
-            count(covered, known, 3, row["low"], row["high"], apart)
-            count(covered, known, 4, *gain(row["gain"], rows, of_best, BUDGETS[b]))
-        for i, limits in claimed(named, leads):
-            count(covered, known, i, *limits)
+            count(covered, known, "difference", row["low"], row["high"], apart)
+            limits = gain(row["gain"], rows, of_best, BUDGETS[b])
+            count(covered, known, "gain", *limits)
+        for of, limits in claimed(named, leads):
+            count(covered, known, of, *limits)
     budgets = repeats * len(BUDGETS)
     return Counts(covered, known, decided, wrong, budgets, misleading)
 
@@ -235,7 +236,7 @@ def chosen(trials: Trials, b: int) -> list[list[tuple[str, int]]]:
 
 def claimed(
     named: Sequence[str], leads: Sequence[tuple[dict[str, Any], float]]
-) -> Iterator[tuple[int, tuple[float, float, float]]]:
+) -> Iterator[tuple[str, tuple[float, float, float]]]:
     """Of `claim`: which of `EFFECTS` it is, its limits, and the truth."""
     budgets = [
         {"nnz": nnz, "class": name} for nnz, name in zip(BUDGETS, named, strict=True)
@@ -246,8 +247,7 @@ def claimed(
     for name, lead in found.items():
         if lead is not None:
             value = truth[name]["difference"]
-            i = EFFECTS.index(CLAIMS[name])
-            yield i, (lead["low"], lead["high"], value)
+            yield CLAIMS[name], (lead["low"], lead["high"], value)
 
 
 def gain(
@@ -272,13 +272,14 @@ def gain(
 def count(
     covered: np.ndarray,
     known: np.ndarray,
-    i: int,
+    of: str,
     low: float,
     high: float,
     value: float,
 ) -> None:
     """Whether an interval holds the truth, where both are known."""
     if not np.isnan([low, high, value]).any():
+        i = EFFECTS.index(of)
         known[i] += 1
         covered[i] += low <= value <= high
 

@@ -16,6 +16,11 @@ FEWEST = 5
 
 Accuracies are multiples of 1 / test size: two or three seeds agree by accident.
 """
+SHAREABLE = 2
+"""Degrees of freedom from which on a variance says something of others, and they of it.
+
+By accident one over two seeds may be any part of the true variance.
+"""
 ENOUGH_SEEDS = 5
 """From which on a contrast's own variance says enough."""
 _TIE = 1e-12  # a variance, of metrics: what single precision makes of equal differences
@@ -254,13 +259,14 @@ def moderation(
 
     Args:
         ratio: (B,) estimates; those that are 0 say nothing.
-        dof: (B,) their degrees of freedom; single ones say too little.
+        dof: (B,) their degrees of freedom; those with fewer than `SHAREABLE` say too
+            little.
         scale_dof: (B,) those of what they are ratios to.
 
     Returns:
         The prior; None where the ratios differ no more than by chance.
     """
-    seen = (ratio > 0) & (dof > 1)
+    seen = (ratio > 0) & (dof >= SHAREABLE)
     if seen.sum() < 3:
         return None
     half, half_scale = dof[seen] / 2, scale_dof[seen] / 2
@@ -294,8 +300,7 @@ def pooled_variance(
     larger than that keeps its own. Where multiples differ by more than chance, each
     is moderated instead (`moderation`), and one that varies more than that keeps its
     own: networks that fail with some seeds at some budgets say nothing of the others.
-    With a single degree of freedom, two seeds, each keeps its own: by accident it may
-    be any part of the true variance, and which one is larger cannot be told.
+    With fewer degrees of freedom than `SHAREABLE`, two seeds, each keeps its own.
 
     Args:
         own: (B,) the contrasts' own variances.
@@ -312,7 +317,7 @@ def pooled_variance(
     """
     own = np.where(own < _TIE, 0.0, own)
     variance, dof = own.copy(), own_dof.astype(float)
-    shared = (~alone & (own_dof > 1)) | (own == 0)
+    shared = (~alone & (own_dof >= SHAREABLE)) | (own == 0)
     variance[(own == 0) & (np.maximum(own_dof, scale_dof) < FEWEST)] = np.nan
     pool = pooled_ratio(own, own_dof, scale, scale_dof, independent, least)
     if pool is None:
